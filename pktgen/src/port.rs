@@ -1,0 +1,104 @@
+//! What a role needs of whatever carries its packets.
+//!
+//! A [`Port`] lends frames: the role's closure writes (or reads) each frame where it lies, in the ring, and
+//! the port publishes the batch when the closure has run for the last of them. The frame's lifetime is the
+//! closure call's, so none can outlive the sync that gives it back.
+//!
+//! Deliberately absent: what is in the frames, when to send them, how to wait between batches (`idle`).
+
+use std::fmt;
+use std::time::Duration;
+
+/// A free transmit buffer, lent to the role for one closure call.
+#[derive(Debug)]
+pub struct TxFrame<'a> {
+    /// Names the buffer where buffers keep their contents between uses (a netmap buffer index, a packet-ring
+    /// frame): a role that sees the same key again finds what it last wrote there, unless someone swapped the
+    /// buffer. `None` where contents are not kept (DPDK mbufs).
+    pub key: Option<u32>,
+    /// The buffer, at least [`PortInfo::max_frame`] bytes long.
+    pub buf: &'a mut [u8],
+}
+
+/// A received frame, lent to the role for one closure call.
+#[derive(Debug)]
+pub struct RxFrame<'a> {
+    /// The frame from its Ethernet header on, without FCS.
+    pub data: &'a [u8],
+    /// More fragments of the same packet follow in the next frames (`NS_MOREFRAG`).
+    pub more: bool,
+}
+
+/// What a port is, as far as results and roles care.
+#[derive(Debug, Clone)]
+pub struct PortInfo {
+    /// The name by which it was opened, for messages and results.
+    pub name: String,
+    /// `uvale`, `netmap`, `packet` or `dpdk`.
+    pub driver: &'static str,
+    /// Slots (descriptors) of each transmit ring.
+    pub tx_slots: u32,
+    /// Slots (descriptors) of each receive ring.
+    pub rx_slots: u32,
+    /// Largest frame in one buffer, without FCS.
+    pub max_frame: u16,
+    /// One past the largest [`TxFrame::key`]; 0 where keys are `None`.
+    pub keys: u32,
+    /// The port's own address, where it has one.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// What a role waits for when it can do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// A free transmit buffer.
+    Tx,
+    /// A received frame.
+    Rx,
+    /// Either.
+    Both,
+}
+
+/// A port failed; a full or empty ring is not a failure but a count of 0.
+#[derive(Debug)]
+pub struct PortError {
+    /// The port's name.
+    pub port: String,
+    /// What was attempted, as in "wait for".
+    pub operation: &'static str,
+    /// Why it failed.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl fmt::Display for PortError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "port {}: cannot {}", self.port, self.operation)
+    }
+}
+
+impl std::error::Error for PortError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+/// One port, used by one thread.
+pub trait Port: Send {
+    /// What this port is.
+    fn info(&self) -> &PortInfo;
+
+    /// Takes up to `max` free transmit buffers, lets `fill` write each and return its length in bytes without
+    /// FCS, and publishes them together. Returns how many were taken: fewer than `max`, and even 0, when the
+    /// ring is full. `fill` returning 0 ends the batch before that frame.
+    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError>;
+
+    /// Lends up to `max` received frames to `sink`, oldest first, and gives their buffers back together.
+    /// Returns how many there were.
+    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError>;
+
+    /// Frames published and not yet taken from the ring by the other side.
+    fn tx_pending(&mut self) -> Result<u32, PortError>;
+
+    /// Sleeps until `interest` may be met or `timeout` passes; waking early for nothing is allowed.
+    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError>;
+}

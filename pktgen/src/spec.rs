@@ -1,0 +1,206 @@
+//! What a role is told to do and what it reports: plain data, so that it crosses to a guest unchanged.
+
+use serde::{Deserialize, Serialize};
+
+/// Frame sizes to send, in bytes on the wire including the 4-byte FCS (RFC 2544): 64 puts 60 bytes in a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sizes {
+    /// One size.
+    Fixed(u16),
+    /// A repeating sequence of sizes, such as IMIX.
+    Cycle(Vec<u16>),
+}
+
+/// How fast to offer load.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rate {
+    /// As fast as the port takes frames.
+    Max,
+    /// Frames per second.
+    Pps(f64),
+    /// Bits per second on the wire: frame and FCS, preamble and gap (+20 bytes each).
+    L1Bps(f64),
+    /// Bits per second of frames including FCS.
+    L2Bps(f64),
+}
+
+/// Addresses of what is sent. Flows vary the UDP source port, then the source address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addressing {
+    /// Source Ethernet address.
+    pub src_mac: [u8; 6],
+    /// Destination Ethernet address.
+    pub dst_mac: [u8; 6],
+    /// Source IPv4 address of the first flow.
+    pub src_ip: [u8; 4],
+    /// Destination IPv4 address.
+    pub dst_ip: [u8; 4],
+    /// UDP source port of the first flow.
+    pub src_port: u16,
+    /// UDP destination port.
+    pub dst_port: u16,
+    /// Number of flows, at least 1, taken in turn.
+    pub flows: u32,
+}
+
+/// What to do when a step of every role on the thread moved nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdlePolicy {
+    /// Empty polls before the first sleep.
+    pub spin: u32,
+    /// Length of each short sleep, in microseconds; 0 yields the processor instead.
+    pub nap_us: u32,
+    /// After this long without work, in microseconds, sleep in [`crate::port::Port::wait`] until kicked.
+    pub wait_after_us: u32,
+}
+
+/// The tx role.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TxSpec {
+    /// Stream id carried by every frame.
+    pub stream: u16,
+    /// Frame sizes.
+    pub sizes: Sizes,
+    /// Addresses.
+    pub addressing: Addressing,
+    /// Offered load.
+    pub rate: Rate,
+    /// Most frames a batch.
+    pub burst: u32,
+    /// Stop after this many frames.
+    pub count: Option<u64>,
+}
+
+/// The rx role: counts, and checks sequence by stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RxSpec {
+    /// Most frames a batch.
+    pub burst: u32,
+}
+
+/// The ping role: one frame out, its echo back, in one clock domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PingSpec {
+    /// Stream id carried by every frame.
+    pub stream: u16,
+    /// Frame size including FCS.
+    pub size: u16,
+    /// Addresses.
+    pub addressing: Addressing,
+    /// Probes per second; `None` sends the next when the last came back.
+    pub rate: Option<f64>,
+    /// Stop after this many.
+    pub count: Option<u64>,
+    /// A probe not back after this long is lost, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// The pong role: sends every probe back with its addresses swapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PongSpec {
+    /// Most frames a batch.
+    pub burst: u32,
+}
+
+/// What one port does during a trial; `tx` and `rx` together make it bidirectional.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PortRoles {
+    /// Send.
+    pub tx: Option<TxSpec>,
+    /// Receive.
+    pub rx: Option<RxSpec>,
+    /// Measure round trips.
+    pub ping: Option<PingSpec>,
+    /// Echo.
+    pub pong: Option<PongSpec>,
+}
+
+/// What the tx role did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TxReport {
+    /// Frames published to the port.
+    pub sent: u64,
+    /// Their bytes including FCS.
+    pub bytes: u64,
+    /// Batches that found the ring full.
+    pub full: u64,
+    /// Frames published and never taken by the other side before the role ended.
+    pub unsent: u64,
+    /// First to last batch, in nanoseconds of the sender's clock.
+    pub elapsed_ns: u64,
+    /// Paced runs: frames that left more than one inter-frame gap after their time.
+    pub late: u64,
+}
+
+/// One stream as its receiver saw it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamReport {
+    /// Stream id.
+    pub stream: u16,
+    /// Frames received, duplicates included.
+    pub received: u64,
+    /// Frames that arrived after a frame with a higher sequence number (RFC 4737).
+    pub reordered: u64,
+    /// Frames whose sequence number had been seen.
+    pub duplicate: u64,
+    /// Sequence numbers between the lowest and the highest seen that never arrived.
+    pub missing: u64,
+    /// Lowest sequence number seen.
+    pub first_seq: u64,
+    /// Highest sequence number seen.
+    pub last_seq: u64,
+}
+
+/// What the rx role saw.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RxReport {
+    /// Frames of any kind.
+    pub received: u64,
+    /// Their bytes including FCS.
+    pub bytes: u64,
+    /// Frames no generator of ours made.
+    pub foreign: u64,
+    /// Frames that carry our mark and are damaged.
+    pub corrupt: u64,
+    /// By stream.
+    pub streams: Vec<StreamReport>,
+    /// First to last frame, in nanoseconds of the receiver's clock.
+    pub elapsed_ns: u64,
+}
+
+/// What the ping role measured.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PingReport {
+    /// Probes sent.
+    pub sent: u64,
+    /// Echoes in time.
+    pub received: u64,
+    /// Probes given up.
+    pub lost: u64,
+    /// Round trips in nanoseconds: HDR histogram, V2 + DEFLATE-free encoding, base64.
+    pub histogram: String,
+}
+
+/// What the pong role did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PongReport {
+    /// Probes echoed.
+    pub echoed: u64,
+    /// Probes that found the transmit ring full.
+    pub dropped: u64,
+}
+
+/// What one port did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PortReport {
+    /// Of the tx role.
+    pub tx: Option<TxReport>,
+    /// Of the rx role.
+    pub rx: Option<RxReport>,
+    /// Of the ping role.
+    pub ping: Option<PingReport>,
+    /// Of the pong role.
+    pub pong: Option<PongReport>,
+}

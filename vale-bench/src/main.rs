@@ -1,0 +1,2 @@
+//! vale-bench.
+fn main() {}
