@@ -4,7 +4,7 @@
 //! the port publishes the batch when the closure has run for the last of them. The frame's lifetime is the
 //! closure call's, so none can outlive the sync that gives it back.
 //!
-//! Deliberately absent: what is in the frames, when to send them, how to wait between batches (`idle`).
+//! Deliberately absent: what is in the frames, when to send them, how long to wait between batches ([`crate::engine`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -89,7 +89,8 @@ pub trait Port: Send {
 
     /// Takes up to `max` free transmit buffers, lets `fill` write each and return its length in bytes without
     /// FCS, and publishes them together. Returns how many were taken: fewer than `max`, and even 0, when the
-    /// ring is full. `fill` returning 0 ends the batch before that frame.
+    /// ring is full. `fill` returning 0 ends the batch before that frame; otherwise every call of `fill` is one
+    /// frame of those returned.
     fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError>;
 
     /// Lends up to `max` received frames to `sink`, oldest first, and gives their buffers back together.

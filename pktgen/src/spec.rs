@@ -104,6 +104,33 @@ pub struct PongSpec {
     pub burst: u32,
 }
 
+/// What a forwarder does with Ethernet addresses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rewrite {
+    /// Leaves them.
+    #[default]
+    Keep,
+    /// Exchanges source and destination.
+    Swap,
+    /// Sets both.
+    Set {
+        /// Destination address.
+        dst: [u8; 6],
+        /// Source address.
+        src: [u8; 6],
+    },
+}
+
+/// The fwd role: one direction, from a port to another or back out of the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwdSpec {
+    /// Most frames a batch.
+    pub burst: u32,
+    /// Addresses of what is sent.
+    pub rewrite: Rewrite,
+}
+
 /// What one port does during a trial; `tx` and `rx` together make it bidirectional.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PortRoles {
@@ -124,7 +151,7 @@ pub struct TxReport {
     pub sent: u64,
     /// Their bytes including FCS.
     pub bytes: u64,
-    /// Batches that found the ring full.
+    /// Batches that the ring's free buffers cut short, to 0 included.
     pub full: u64,
     /// Frames published and never taken by the other side before the role ended.
     pub unsent: u64,
@@ -177,9 +204,10 @@ pub struct PingReport {
     pub sent: u64,
     /// Echoes in time.
     pub received: u64,
-    /// Probes given up.
+    /// Probes whose echo did not come, or came after the timeout.
     pub lost: u64,
-    /// Round trips in nanoseconds: HDR histogram, V2 + DEFLATE-free encoding, base64.
+    /// Round trips in nanoseconds: HDR histogram, V2 encoding (not deflated), base64;
+    /// [`crate::latency::Latency::decode`] reads it.
     pub histogram: String,
 }
 
@@ -188,7 +216,7 @@ pub struct PingReport {
 pub struct PongReport {
     /// Probes echoed.
     pub echoed: u64,
-    /// Probes that found the transmit ring full.
+    /// Probes for which no transmit buffer became free before the role ended, or that were too long for one.
     pub dropped: u64,
 }
 
@@ -203,4 +231,25 @@ pub struct PortReport {
     pub ping: Option<PingReport>,
     /// Of the pong role.
     pub pong: Option<PongReport>,
+}
+
+/// What the fwd role did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwdReport {
+    /// Frames received.
+    pub received: u64,
+    /// Frames sent on.
+    pub forwarded: u64,
+    /// Frames for which no transmit buffer became free before the role ended, or that were too long for one.
+    pub dropped: u64,
+}
+
+/// What one member of an engine did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkReport {
+    /// A port with roles.
+    Port(PortReport),
+    /// A forwarder: one report for each direction.
+    Fwd(Vec<FwdReport>),
 }

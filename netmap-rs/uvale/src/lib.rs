@@ -1,1 +1,29 @@
-//! Under construction.
+//! The embedded VALE: the kernel's learning switch ([VALE], `sys/dev/netmap/netmap_vale.c`) in user space, on
+//! ports that are netmap's to the last offset and synchronise through a CSB.
+//!
+//! One thread forwards for all ports of a [`Switch`]. A host port lies in a memfd, in this process or handed to
+//! another over a Unix socket ([`daemon`]); a guest port lies in the guest's own RAM.
+//!
+//! - [`forward`]: the switch itself, without threads or descriptors.
+//! - [`table`]: the table of learned addresses.
+//! - [`switch`]: the thread that runs it, and the handle by which others add and remove ports.
+//! - [`daemon`], [`wire`]: the switch as a service on a Unix socket.
+//!
+//! **Invariants.** Nothing read from a port's memory is believed: a port can spoil its own frames and nothing
+//! else. A sender is never blocked: a receiver without room loses the frame, counted. Nothing is allocated or
+//! locked while frames move.
+//!
+//! Deliberately absent: VLANs, spanning tree, ageing of addresses, ports on physical interfaces. The kernel's
+//! VALE has none of the first three either.
+//!
+//! [VALE]: https://doi.org/10.1145/2413176.2413185
+
+pub mod counters;
+pub mod daemon;
+pub mod forward;
+pub mod switch;
+pub mod table;
+pub mod wire;
+
+pub use counters::{Counters, Snapshot};
+pub use switch::{HostPort, IdlePolicy, PortId, Switch, SwitchConfig, SwitchError};

@@ -1,0 +1,223 @@
+//! The load generator.
+#![forbid(unsafe_code)]
+
+use super::Span;
+use crate::Error;
+use crate::counters::Snapshot;
+use crate::frame::{FCS, Kind, mark_word, stamp};
+use crate::pace::Pacer;
+use crate::port::{Port, PortError, PortInfo};
+use crate::spec::{Sizes, TxReport, TxSpec};
+use crate::template::{Contents, Templates, check_count};
+
+/// Largest burst of any role, in frames.
+pub const MAX_BURST: u32 = 1 << 16;
+/// Longest cycle of sizes.
+pub const MAX_CYCLE: usize = 1 << 16;
+
+/// Sends marked frames at a rate.
+///
+/// Sizes and flows each advance by one with every frame. A frame's time stamp is that of its batch.
+#[derive(Debug)]
+pub struct Tx {
+    stream: u16,
+    burst: u32,
+    /// Frames still to send.
+    left: u64,
+    templates: Templates,
+    contents: Contents,
+    pacer: Option<Pacer>,
+    /// Size index of each frame of the cycle.
+    cycle: Vec<u16>,
+    at: Cursor,
+    seq: u64,
+    bytes: u64,
+    full: u64,
+    unsent: u64,
+    span: Span,
+    active: bool,
+    blocked: bool,
+}
+
+/// Which template comes next.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cursor {
+    cycle: usize,
+    flow: u32,
+}
+
+impl Tx {
+    /// A generator for a port like `port`. Refuses sizes the port does not carry, rates outside
+    /// [`crate::pace`]'s ranges, and bursts or flows of 0 or too many.
+    pub fn new(spec: &TxSpec, port: &PortInfo) -> Result<Self, Error> {
+        check_count("burst", spec.burst.into(), MAX_BURST.into())?;
+        let wanted = match &spec.sizes {
+            Sizes::Fixed(size) => std::slice::from_ref(size),
+            Sizes::Cycle(sizes) => sizes,
+        };
+        check_count("frame sizes in a cycle", wanted.len() as u64, MAX_CYCLE as u64)?;
+        let mut sizes = wanted.to_vec();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let index = |size| sizes.binary_search(size).expect("every size of the cycle is in its set") as u16;
+        Ok(Self {
+            stream: spec.stream,
+            burst: spec.burst,
+            left: spec.count.unwrap_or(u64::MAX),
+            templates: Templates::new(&spec.addressing, &sizes, port)?,
+            contents: Contents::new(port.keys),
+            pacer: Pacer::new(spec.rate, &sizes)?,
+            cycle: wanted.iter().map(index).collect(),
+            at: Cursor::default(),
+            seq: 0,
+            bytes: 0,
+            full: 0,
+            unsent: 0,
+            span: Span::default(),
+            active: false,
+            blocked: false,
+        })
+    }
+
+    /// From now on steps send; the schedule of a paced sender begins here.
+    pub fn start(&mut self, now_ns: u64) {
+        self.active = true;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.start(now_ns);
+        }
+    }
+
+    /// From now on steps do nothing.
+    pub fn stop(&mut self) {
+        self.active = false;
+        self.blocked = false;
+    }
+
+    /// Whether the count asked for has been sent.
+    pub fn done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Whether the last step found too few free buffers: then a free buffer is what to wait for.
+    pub fn blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// When the next frame may leave: at once is 0, never is `None`. A full ring is not considered.
+    pub fn next_ns(&self) -> Option<u64> {
+        (self.active && self.left > 0).then(|| self.pacer.as_ref().map_or(0, Pacer::next_ns))
+    }
+
+    /// Another role wrote to the port's transmit buffers.
+    pub fn forget_buffers(&mut self) {
+        self.contents.forget();
+    }
+
+    /// Sends at most one burst. Returns the frames sent.
+    #[inline]
+    pub fn step<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
+        if self.next_ns().is_none_or(|next| next > now_ns) {
+            self.blocked = false;
+            return Ok(0);
+        }
+        // A batch has one upper half of the sequence number. It is in the templates as they lie in the buffers.
+        let low = self.seq & u64::from(u32::MAX);
+        if low == 0 && self.seq > 0 {
+            self.contents.forget();
+        }
+        let most = u64::from(self.burst).min(self.left).min((1 << 32) - low) as u32;
+        let uniform = self.pacer.is_none() && self.cycle.len() == 1 && self.templates.flows() == 1;
+        let sent = if uniform {
+            self.send_uniform(port, now_ns, most)?
+        } else {
+            self.send_mixed(port, now_ns, most)?
+        };
+        self.full += u64::from(self.blocked);
+        if sent > 0 {
+            self.left -= u64::from(sent);
+            self.seq += u64::from(sent);
+            self.span.extend(now_ns);
+        }
+        Ok(sent)
+    }
+
+    /// One size, one flow, no schedule.
+    fn send_uniform<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
+        let Self { templates, contents, stream, seq, .. } = self;
+        let word = mark_word(Kind::Data, *stream, *seq);
+        let len = templates.len(0);
+        let mut view = contents.view();
+        let tag = view.tag(templates.id(0, 0));
+        let mut low = *seq as u32;
+        let sent = port.tx_batch(most, |frame| {
+            if !view.holds(frame.key, tag) && !view.write(templates, (0, 0), word, frame.key, frame.buf) {
+                return 0;
+            }
+            let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
+            stamp(head, now_ns, low);
+            low = low.wrapping_add(1);
+            len
+        })?;
+        self.bytes += u64::from(sent) * u64::from(len + FCS);
+        self.blocked = sent < most;
+        Ok(sent)
+    }
+
+    fn send_mixed<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
+        let Self { templates, contents, stream, seq, cycle, at, bytes, .. } = self;
+        let word = mark_word(Kind::Data, *stream, *seq);
+        let mut view = contents.view();
+        let mut low = *seq as u32;
+        let mut pace = self.pacer.as_mut().map(|pacer| pacer.batch(now_ns));
+        let sent = port.tx_batch(most, |frame| {
+            if pace.as_ref().is_some_and(|pace| !pace.due()) {
+                return 0;
+            }
+            let (size, flow) = (usize::from(cycle[at.cycle]), at.flow);
+            let tag = view.tag(templates.id(size, flow));
+            if !view.holds(frame.key, tag) && !view.write(templates, (size, flow), word, frame.key, frame.buf) {
+                return 0;
+            }
+            let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
+            stamp(head, now_ns, low);
+            low = low.wrapping_add(1);
+            if let Some(pace) = &mut pace {
+                pace.leave(size);
+            }
+            at.cycle = if at.cycle + 1 == cycle.len() { 0 } else { at.cycle + 1 };
+            at.flow = if flow + 1 == templates.flows() { 0 } else { flow + 1 };
+            let len = templates.len(size);
+            *bytes += u64::from(len + FCS);
+            len
+        })?;
+        self.blocked = sent < most && pace.as_ref().is_none_or(|pace| pace.due());
+        Ok(sent)
+    }
+
+    /// Ends the role: what the other side has not taken by now counts as unsent.
+    pub fn finish<P: Port>(&mut self, port: &mut P) -> Result<(), PortError> {
+        self.stop();
+        self.unsent = port.tx_pending()?.into();
+        Ok(())
+    }
+
+    /// Adds this role's part to a port's counters.
+    #[inline]
+    pub fn add_to(&self, total: &mut Snapshot) {
+        total.tx_frames += self.seq;
+        total.tx_bytes += self.bytes;
+        total.tx_full += self.full;
+    }
+
+    /// What was done so far.
+    pub fn report(&self) -> TxReport {
+        TxReport {
+            sent: self.seq,
+            bytes: self.bytes,
+            full: self.full,
+            unsent: self.unsent,
+            elapsed_ns: self.span.elapsed_ns(),
+            late: self.pacer.as_ref().map_or(0, Pacer::late),
+        }
+    }
+}

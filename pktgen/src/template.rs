@@ -1,0 +1,303 @@
+//! Frames made in advance, and a memory of which buffer holds which: a buffer that already holds the frame
+//! wanted needs only its new sequence number and time.
+//!
+//! A template is one (flow, size) pair with a small id. Its headers are kept by size and completed for the flow
+//! when they are written; its payload is the same for all. So a million flows cost no memory, and a buffer that
+//! changes from one flow to another is given 42 bytes, not its payload again.
+#![forbid(unsafe_code)]
+
+use crate::Error;
+use crate::frame::{self, FCS, HEADERS, MARK_END, MIN_SIZE, PATTERN};
+use crate::port::PortInfo;
+use crate::spec::Addressing;
+
+/// Most flows of one stream.
+pub const MAX_FLOWS: u32 = 1 << 24;
+
+/// Headers of one size for the first flow.
+#[derive(Debug, Clone)]
+struct Sized {
+    /// Slot length, without FCS.
+    len: u16,
+    headers: [u8; HEADERS],
+    /// Sum of the IPv4 header's words except the checksum and the source address.
+    sum: u32,
+}
+
+/// The frames of one stream: every size with every flow.
+#[derive(Debug, Clone)]
+pub struct Templates {
+    sizes: Vec<Sized>,
+    flows: u32,
+    first_ip: u32,
+    first_port: u16,
+}
+
+impl Templates {
+    /// Templates of `sizes` (including FCS; each at least [`MIN_SIZE`] and at most what `port` carries) for the
+    /// flows of `addressing` (1 to [`MAX_FLOWS`]). There are at most 256 sizes.
+    pub fn new(addressing: &Addressing, sizes: &[u16], port: &PortInfo) -> Result<Self, Error> {
+        check_count("distinct frame sizes", sizes.len() as u64, 256)?;
+        check_count("flows", addressing.flows.into(), MAX_FLOWS.into())?;
+        let sizes = sizes.iter().map(|&size| sized(addressing, size, port)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            sizes,
+            flows: addressing.flows,
+            first_ip: u32::from_be_bytes(addressing.src_ip),
+            first_port: addressing.src_port,
+        })
+    }
+
+    /// Slot length of a size, without FCS.
+    #[inline]
+    pub fn len(&self, size: usize) -> u16 {
+        self.sizes[size].len
+    }
+
+    /// Number of flows.
+    #[inline]
+    pub fn flows(&self) -> u32 {
+        self.flows
+    }
+
+    /// The id of a (flow, size) pair: below 2³².
+    #[inline]
+    pub fn id(&self, size: usize, flow: u32) -> u32 {
+        flow * self.sizes.len() as u32 + size as u32
+    }
+
+    /// Writes headers and mark word of a (flow, size) pair, and the payload from `filled` on, which is how far
+    /// `buf` is known to hold the pattern. Returns how far it holds it afterwards. A buffer shorter than the
+    /// frame is left alone: `None`.
+    pub fn write(&self, size: usize, flow: u32, word: u64, filled: u16, buf: &mut [u8]) -> Option<u16> {
+        let sized = &self.sizes[size];
+        let frame = buf.get_mut(..usize::from(sized.len))?;
+        let head = frame.first_chunk_mut::<MARK_END>()?;
+        head[..HEADERS].copy_from_slice(&sized.headers);
+        let (ip, port) = self.source(flow);
+        head[24..26].copy_from_slice(&frame::fold(sized.sum + (ip >> 16) + (ip & 0xffff)).to_be_bytes());
+        head[26..30].copy_from_slice(&ip.to_be_bytes());
+        head[34..36].copy_from_slice(&port.to_be_bytes());
+        head[40..48].copy_from_slice(&word.to_le_bytes());
+        let from = usize::from(filled).max(MARK_END);
+        if from < frame.len() {
+            frame[from..].copy_from_slice(&PATTERN[from..usize::from(sized.len)]);
+        }
+        Some(filled.max(sized.len))
+    }
+
+    /// Source address and port of a flow: ports first, up to 65535, then the next address.
+    fn source(&self, flow: u32) -> (u32, u16) {
+        let ports = (1 << 16) - u32::from(self.first_port);
+        let (ip, port) = if flow < ports { (0, flow) } else { (flow / ports, flow % ports) };
+        (self.first_ip.wrapping_add(ip), self.first_port + port as u16)
+    }
+}
+
+fn sized(addressing: &Addressing, size: u16, port: &PortInfo) -> Result<Sized, Error> {
+    let max = u32::from(port.max_frame) + u32::from(FCS);
+    if size < MIN_SIZE || u32::from(size) > max {
+        return Err(Error::FrameSize { size, min: MIN_SIZE, max, port: port.name.clone() });
+    }
+    let len = size - FCS;
+    let mut headers = [0; HEADERS];
+    headers[..6].copy_from_slice(&addressing.dst_mac);
+    headers[6..12].copy_from_slice(&addressing.src_mac);
+    headers[12..14].copy_from_slice(&[0x08, 0x00]);
+    // Version 4, five words; no TOS; length; id 0, don't fragment; TTL 64; UDP.
+    headers[14..16].copy_from_slice(&[0x45, 0]);
+    headers[16..18].copy_from_slice(&(len - 14).to_be_bytes());
+    headers[18..24].copy_from_slice(&[0, 0, 0x40, 0, 64, 17]);
+    headers[30..34].copy_from_slice(&addressing.dst_ip);
+    headers[36..38].copy_from_slice(&addressing.dst_port.to_be_bytes());
+    headers[38..40].copy_from_slice(&(len - 34).to_be_bytes());
+    let sum =
+        headers[14..34].chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+    Ok(Sized { len, headers, sum })
+}
+
+/// Refuses a count of 0 or above `max`.
+pub(crate) fn check_count(what: &'static str, value: u64, max: u64) -> Result<(), Error> {
+    if (1..=max).contains(&value) { Ok(()) } else { Err(Error::Count { what, value, min: 1, max }) }
+}
+
+/// Which template lies in which buffer of one port.
+///
+/// Right only while nobody else writes to the port's transmit buffers: whoever lets another role write there
+/// calls [`Contents::forget`].
+#[derive(Debug, Clone)]
+pub struct Contents {
+    epoch: u32,
+    buffers: Vec<Buffer>,
+}
+
+/// What is known of one buffer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Buffer {
+    /// Epoch in the upper half, template id in the lower; 0 if nothing is known.
+    tag: u64,
+    filled: u16,
+}
+
+impl Contents {
+    /// Nothing is known of the `keys` buffers of a port ([`PortInfo::keys`]).
+    pub fn new(keys: u32) -> Self {
+        Self { epoch: 1, buffers: vec![Buffer::default(); keys as usize] }
+    }
+
+    /// From here on nothing is known of any buffer. Constant time, but for once in 2³² calls.
+    pub fn forget(&mut self) {
+        self.epoch = self.epoch.checked_add(1).unwrap_or_else(|| {
+            self.buffers.fill(Buffer::default());
+            1
+        });
+    }
+
+    /// A short-lived view for the loop of one batch, with the table's address in registers.
+    #[inline]
+    pub fn view(&mut self) -> View<'_> {
+        View { epoch: self.epoch, buffers: &mut self.buffers }
+    }
+}
+
+/// [`Contents`] for the length of one batch.
+#[derive(Debug)]
+pub struct View<'a> {
+    epoch: u32,
+    buffers: &'a mut [Buffer],
+}
+
+impl View<'_> {
+    /// What a buffer that holds template `id` is tagged with.
+    #[inline]
+    pub fn tag(&self, id: u32) -> u64 {
+        u64::from(self.epoch) << 32 | u64::from(id)
+    }
+
+    /// Whether the buffer `key` holds the template tagged `tag`.
+    #[inline]
+    pub fn holds(&self, key: Option<u32>, tag: u64) -> bool {
+        key.and_then(|key| self.buffers.get(key as usize)).is_some_and(|buffer| buffer.tag == tag)
+    }
+
+    /// Writes a template into `buf`, which is the buffer `key`, and remembers it. False if the buffer is too
+    /// short for the frame.
+    #[inline(never)]
+    pub fn write(
+        &mut self,
+        templates: &Templates,
+        (size, flow): (usize, u32),
+        word: u64,
+        key: Option<u32>,
+        buf: &mut [u8],
+    ) -> bool {
+        let known = key.and_then(|key| self.buffers.get_mut(key as usize));
+        let filled = match &known {
+            Some(buffer) if buffer.tag >> 32 == u64::from(self.epoch) => buffer.filled,
+            _ => 0,
+        };
+        let Some(filled) = templates.write(size, flow, word, filled, buf) else { return false };
+        if let Some(buffer) = known {
+            let tag = u64::from(self.epoch) << 32 | u64::from(templates.id(size, flow));
+            *buffer = Buffer { tag, filled };
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Kind, Mark, ipv4_checksum, mark_word, pattern_intact, told_length};
+    use proptest::prelude::*;
+
+    fn port(max_frame: u16) -> PortInfo {
+        PortInfo {
+            name: "p".into(),
+            driver: "mem",
+            tx_slots: 8,
+            rx_slots: 8,
+            max_frame,
+            keys: 8,
+            mac: None,
+        }
+    }
+
+    fn addressing(flows: u32, src_port: u16) -> Addressing {
+        Addressing {
+            src_mac: [2, 0, 0, 0, 0, 1],
+            dst_mac: [2, 0, 0, 0, 0, 2],
+            src_ip: [10, 255, 255, 254],
+            dst_ip: [10, 0, 0, 2],
+            src_port,
+            dst_port: 9,
+            flows,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_buffer_held_the_frame_wanted_is_complete(
+            writes in prop::collection::vec((0usize..3, 0u32..500, 0u32..8, prop::bool::weighted(0.1)), 1..60),
+        ) {
+            let sizes = [64, 577, 1518];
+            let addressing = addressing(500, 65500);
+            let templates = Templates::new(&addressing, &sizes, &port(2048)).unwrap();
+            let mut contents = Contents::new(6);
+            let mut buffers = vec![vec![0xee; 2048]; 8];
+            for (size, flow, key, foreign) in writes {
+                if foreign {
+                    buffers.iter_mut().for_each(|b| b.fill(0xdd));
+                    contents.forget();
+                }
+                let mut view = contents.view();
+                let tag = view.tag(templates.id(size, flow));
+                let word = mark_word(Kind::Data, 3, 0);
+                if !view.holds(Some(key), tag) {
+                    prop_assert!(view.write(&templates, (size, flow), word, Some(key), &mut buffers[key as usize]));
+                    prop_assert_eq!(view.holds(Some(key), tag), key < 6, "keys past the table are never known");
+                }
+                let frame = &buffers[key as usize][..usize::from(templates.len(size))];
+                prop_assert_eq!(frame.len(), usize::from(sizes[size]) - 4);
+                prop_assert_eq!(ipv4_checksum(frame[14..34].try_into().unwrap()), 0);
+                prop_assert_eq!(told_length(frame.first_chunk().unwrap()), frame.len());
+                prop_assert_eq!(usize::from(u16::from_be_bytes([frame[38], frame[39]])), frame.len() - 34);
+                prop_assert!(pattern_intact(frame));
+                prop_assert_eq!(Mark::read(frame).map(|mark| (mark.kind, mark.stream)), Some((Kind::Data, 3)));
+                let (ip, port) = (u32::from_be_bytes(frame[26..30].try_into().unwrap()), &frame[34..36]);
+                prop_assert_eq!(ip, u32::from_be_bytes(addressing.src_ip) + flow / 36);
+                prop_assert_eq!(u16::from_be_bytes([port[0], port[1]]), 65500 + (flow % 36) as u16);
+            }
+        }
+    }
+
+    #[test]
+    fn flows_are_distinct_and_checksums_stay_right_across_an_address_carry() {
+        let templates = Templates::new(&addressing(200_000, 1024), &[64], &port(2048)).unwrap();
+        let mut seen = std::collections::HashSet::new();
+        let mut buf = [0; 64];
+        for flow in 0..200_000 {
+            templates.write(0, flow, 0, 0, &mut buf).unwrap();
+            assert_eq!(ipv4_checksum(buf[14..34].try_into().unwrap()), 0, "flow {flow}");
+            assert!(seen.insert((buf[26..30].to_vec(), buf[34..36].to_vec())), "flow {flow} repeats another");
+        }
+    }
+
+    #[test]
+    fn sizes_and_flows_outside_their_range_are_refused() {
+        let refused = |sizes: &[u16], flows| Templates::new(&addressing(flows, 9), sizes, &port(1514)).unwrap_err();
+        assert!(matches!(refused(&[63], 1), Error::FrameSize { size: 63, min: 64, max: 1518, .. }));
+        assert!(matches!(refused(&[64, 1519], 1), Error::FrameSize { size: 1519, .. }));
+        assert!(matches!(refused(&[], 1), Error::Count { value: 0, .. }));
+        assert!(matches!(refused(&[64], 0), Error::Count { what: "flows", value: 0, .. }));
+        assert!(Templates::new(&addressing(1, 9), &[64, 1518], &port(1514)).is_ok());
+    }
+
+    #[test]
+    fn a_buffer_too_short_for_the_frame_is_left_alone() {
+        let templates = Templates::new(&addressing(1, 9), &[128], &port(2048)).unwrap();
+        let mut short = [7; 100];
+        assert!(!Contents::new(1).view().write(&templates, (0, 0), 0, Some(0), &mut short));
+        assert_eq!(short, [7; 100]);
+    }
+}

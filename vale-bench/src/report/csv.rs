@@ -1,0 +1,117 @@
+//! For notebooks: one row a trial, every figure with its unit in the header.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use super::{Report, ReportError, View};
+use crate::result::{Latency, Offered, ResultDocument, Trial};
+use crate::stats::Summary;
+
+/// Writes CSV (RFC 4180) with a header. What a trial does not have is left empty.
+pub(super) struct Csv;
+
+impl Report for Csv {
+    fn write(&self, document: &ResultDocument, _: &View, out: &mut dyn Write) -> Result<(), ReportError> {
+        let mut writer = ::csv::Writer::from_writer(out);
+        writer.write_record(COLUMNS.iter().map(|(name, _)| name)).map_err(io_error)?;
+        for trial in &document.trials {
+            let row = COLUMNS.iter().map(|(_, cell)| cell(document, trial));
+            writer.write_record(row).map_err(io_error)?;
+        }
+        writer.flush()?;
+        Ok(())
+    }
+}
+
+/// Keeps the kind of an output error, so that a closed pipe is told from a full disk.
+fn io_error(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// Makes one cell.
+type Cell = fn(&ResultDocument, &Trial) -> String;
+
+const COLUMNS: &[(&str, Cell)] = &[
+    ("started_at", |d, _| d.manifest.started_at.clone()),
+    ("tool_version", |d, _| d.manifest.tool.version.clone()),
+    ("git_revision", |d, _| optional(d.manifest.tool.git_revision.as_ref())),
+    ("scenario", |_, t| t.scenario.clone()),
+    ("dataplane", |_, t| t.dataplane.name.clone()),
+    ("accelerator", |_, t| match t.dataplane.accelerator {
+        crate::result::Accelerator::None => String::new(),
+        other => other.label().to_lowercase(),
+    }),
+    ("guest_driver", |_, t| optional(t.dataplane.guest_driver.as_ref())),
+    ("parameters", |_, t| pairs(&t.dataplane.parameters)),
+    ("vms", |_, t| t.vms.to_string()),
+    ("ports", |_, t| t.ports.len().to_string()),
+    ("frame_size", |_, t| t.frame_size.label.clone()),
+    ("frame_mean_bytes", |_, t| t.frame_size.mean_bytes().to_string()),
+    ("direction", |_, t| t.direction.label().to_owned()),
+    ("offered_pps", |_, t| match t.offered {
+        Offered::Pps { rate_pps } => rate_pps.to_string(),
+        _ => String::new(),
+    }),
+    ("offered_l1_bps", |_, t| match t.offered {
+        Offered::L1 { rate_l1_bps } => rate_l1_bps.to_string(),
+        _ => String::new(),
+    }),
+    ("offered_l2_bps", |_, t| match t.offered {
+        Offered::L2 { rate_l2_bps } => rate_l2_bps.to_string(),
+        _ => String::new(),
+    }),
+    ("flows", |_, t| t.flows.to_string()),
+    ("repeat", |_, t| t.repeat.to_string()),
+    ("order", |_, t| t.order.to_string()),
+    ("warmup_s", |_, t| t.warmup_s.to_string()),
+    ("duration_s", |_, t| t.duration_s.to_string()),
+    ("rate_mpps", |_, t| t.throughput.aggregate.rate_mpps.to_string()),
+    ("rate_l2_gbps", |_, t| t.throughput.aggregate.rate_l2_gbps.to_string()),
+    ("rate_l1_gbps", |_, t| t.throughput.aggregate.rate_l1_gbps.to_string()),
+    ("windows", |_, t| t.windows.len().to_string()),
+    ("window_min_mpps", |_, t| optional(windows(t).map(|s| s.min))),
+    ("window_median_mpps", |_, t| optional(windows(t).map(|s| s.median))),
+    ("window_max_mpps", |_, t| optional(windows(t).map(|s| s.max))),
+    ("window_cv", |_, t| optional(windows(t).and_then(|s| s.cv()))),
+    ("sent_frames", |_, t| t.accounting.sent.to_string()),
+    ("received_frames", |_, t| t.accounting.received.to_string()),
+    ("dropped_frames", |_, t| t.accounting.dropped().to_string()),
+    ("drops_by_cause", |_, t| pairs(&t.accounting.drops)),
+    ("unaccounted_frames", |_, t| t.accounting.unaccounted.to_string()),
+    ("loss_ratio", |_, t| t.accounting.loss_ratio().to_string()),
+    ("latency_count", |_, t| latency(t, |l| l.count)),
+    ("latency_lost", |_, t| latency(t, |l| l.lost)),
+    ("latency_min_ns", |_, t| latency(t, |l| l.min_ns)),
+    ("latency_mean_ns", |_, t| latency(t, |l| l.mean_ns)),
+    ("latency_p50_ns", |_, t| latency(t, |l| l.p50_ns)),
+    ("latency_p90_ns", |_, t| latency(t, |l| l.p90_ns)),
+    ("latency_p99_ns", |_, t| latency(t, |l| l.p99_ns)),
+    ("latency_p99_9_ns", |_, t| latency(t, |l| l.p99_9_ns)),
+    ("latency_max_ns", |_, t| latency(t, |l| l.max_ns)),
+    ("warnings", |d, t| {
+        let kinds = d.warnings.iter().chain(&t.warnings).map(|warning| warning.kind());
+        kinds.collect::<Vec<_>>().join(";")
+    }),
+];
+
+fn optional(value: Option<impl Display>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+fn latency<T: Display>(trial: &Trial, figure: fn(&Latency) -> T) -> String {
+    optional(trial.latency.as_ref().map(figure))
+}
+
+/// The rates of the raw windows.
+fn windows(trial: &Trial) -> Option<Summary> {
+    Summary::of(trial.windows.iter().map(|window| window.rx_mpps()))
+}
+
+/// `name=value;name=value`.
+fn pairs<V: Display>(map: &BTreeMap<String, V>) -> String {
+    map.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(";")
+}

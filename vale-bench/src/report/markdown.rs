@@ -1,0 +1,93 @@
+//! For a pull request: the same tables and doubts as on a terminal, in GitHub's Markdown.
+
+use std::io::Write;
+
+use super::group::{Section, sections};
+use super::table::{cells, first_dataplane};
+use super::{Report, ReportError, View, text};
+use crate::result::{ResultDocument, Warning};
+
+/// Writes Markdown.
+pub(super) struct Markdown;
+
+impl Report for Markdown {
+    fn write(&self, document: &ResultDocument, view: &View, out: &mut dyn Write) -> Result<(), ReportError> {
+        let sections = sections(document);
+        for section in &sections {
+            writeln!(out, "### {}\n", escape(&section.title()))?;
+            let (header, rows) = cells(section);
+            writeln!(out, "| {} |", header.join(" | "))?;
+            let rule: Vec<&str> = (0..header.len()).map(|i| if i == 0 { ":--" } else { "--:" }).collect();
+            writeln!(out, "| {} |", rule.join(" | "))?;
+            for row in rows {
+                let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+                writeln!(out, "| {} |", row.join(" | "))?;
+            }
+            writeln!(out)?;
+        }
+        let mut doubts: Vec<String> = text::gaps(document);
+        let warnings = text::warnings(document);
+        if sections.iter().any(Section::is_tcg) && !warnings.iter().any(|w| w.worst.kind() == "tcg") {
+            doubts.push(format!("{} {}", Warning::Tcg.sentence(), Warning::Tcg.advice()));
+        }
+        doubts.extend(warnings.iter().map(|warning| warning.text(document.trials.len())));
+        for doubt in &doubts {
+            writeln!(out, "- ⚠ {}", escape(doubt))?;
+        }
+        if !doubts.is_empty() {
+            writeln!(out)?;
+        }
+        if !sections.is_empty() {
+            let ratio = sections.iter().find(|section| section.has_ratio());
+            let legend = text::legend(
+                sections.iter().any(Section::has_spread),
+                sections.iter().any(Section::has_latency),
+                ratio.map(|section| first_dataplane(document, section)),
+            );
+            writeln!(out, "{}\n", escape(&legend))?;
+        }
+        writeln!(out, "{}\n", escape(&text::circumstances(document)))?;
+        writeln!(out, "```sh\n{}\n```", command(&document.manifest.command_line))?;
+        if let Some(path) = &view.source {
+            writeln!(out, "\nRaw data: {}", escape(&path.display().to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Text that Markdown leaves as it is.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '`' | '*' | '_' | '<' | '>' | '|' | '[' | ']' | '#') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// A command line as one would type it.
+fn command(argv: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
+    let quoted = argv.iter().map(|word| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_a_shell_or_markdown_would_read_otherwise() {
+        let argv = ["vale-bench", "v2v", "--qemu", "/my qemu", "it's"].map(str::to_owned);
+        assert_eq!(command(&argv), r"vale-bench v2v --qemu '/my qemu' 'it'\''s'");
+        assert_eq!(escape("a|b_c"), r"a\|b\_c");
+    }
+}

@@ -1,0 +1,132 @@
+//! What every report for people says beside its figures: gaps, warnings, circumstances.
+
+use crate::report::figure;
+use crate::result::{ResultDocument, Warning};
+
+/// All warnings of one kind, shown by the worst of them.
+pub(super) struct Merged<'a> {
+    /// The worst.
+    pub(super) worst: &'a Warning,
+    /// Trials it was given for; 0 if it was given for the run.
+    trials: usize,
+    /// Whether others of its kind have other figures.
+    varies: bool,
+}
+
+impl Merged<'_> {
+    /// The sentence, for how many trials it holds, and the advice.
+    pub(super) fn text(&self, trials: usize) -> String {
+        let sentence = self.worst.sentence();
+        let scope = match self.trials {
+            0 => String::new(),
+            all if all == trials && trials == 1 => String::new(),
+            all if all == trials => " (all trials".into(),
+            some => format!(" ({some} of {trials} trials"),
+        };
+        let scope = match (scope.is_empty(), self.varies) {
+            (true, _) => scope,
+            (false, true) => format!("{scope}, at worst)"),
+            (false, false) => format!("{scope})"),
+        };
+        let sentence = sentence.trim_end_matches('.');
+        format!("{sentence}{scope}. {}", self.worst.advice())
+    }
+}
+
+/// Every kind of warning once, in the order of the document.
+pub(super) fn warnings(document: &ResultDocument) -> Vec<Merged<'_>> {
+    let mut merged: Vec<Merged<'_>> = Vec::new();
+    for (trial, warning) in document.all_warnings() {
+        match merged.iter_mut().find(|known| known.worst.kind() == warning.kind()) {
+            None => {
+                merged.push(Merged { worst: warning, trials: usize::from(trial.is_some()), varies: false })
+            }
+            Some(known) => {
+                // What holds for the run holds for its trials.
+                known.trials += usize::from(trial.is_some() && known.trials > 0);
+                known.varies |= known.worst != warning;
+                if warning.magnitude() > known.worst.magnitude() {
+                    known.worst = warning;
+                }
+            }
+        }
+    }
+    merged
+}
+
+/// What the document does not have: trials not made, dataplanes that cannot run here.
+pub(super) fn gaps(document: &ResultDocument) -> Vec<String> {
+    let mut gaps = Vec::new();
+    if let Some(reason) = &document.incomplete {
+        gaps.push(format!(
+            "Incomplete: {} of {} were made ({reason}).",
+            document.trials.len(),
+            figure::count(document.plan.trials, "trial")
+        ));
+    }
+    for skipped in &document.skipped {
+        gaps.push(format!("Not run: {} on {}: {}", skipped.scenario, skipped.dataplane, skipped.reason));
+    }
+    if document.trials.is_empty() && gaps.is_empty() {
+        gaps.push("No trial was made.".into());
+    }
+    gaps
+}
+
+/// On what it was measured, in a few words.
+pub(super) fn circumstances(document: &ResultDocument) -> String {
+    let manifest = &document.manifest;
+    let tool = &manifest.tool;
+    let mut revision = tool.git_revision.as_deref().map(|full| full.chars().take(10).collect::<String>());
+    if let (Some(revision), Some(true)) = (&mut revision, tool.git_dirty) {
+        revision.push_str(", modified");
+    }
+    let mut parts = vec![match revision {
+        Some(revision) => format!("vale-bench {} ({revision})", tool.version),
+        None => format!("vale-bench {}", tool.version),
+    }];
+    let host = &manifest.host;
+    parts.extend(host.cpu.model.clone());
+    parts.push(figure::count(host.cpu.usable_cpus, "processor"));
+    parts.push(format!("Linux {}", host.kernel_release));
+    parts.extend(manifest.qemu.as_ref().map(|qemu| format!("QEMU {}", qemu.version)));
+    parts.push(manifest.started_at.clone());
+    parts.join(", ")
+}
+
+/// What the figures mean.
+pub(super) fn legend(has_spread: bool, has_latency: bool, ratio_to: Option<&str>) -> String {
+    let mut legend = String::from("Mpps and Gbps are the receiver's, all directions added up");
+    if has_spread {
+        legend.push_str(", median of the repetitions");
+    }
+    legend.push_str("; L1 counts preamble and gap, frames include the FCS.");
+    if has_latency {
+        legend.push_str(" p50 and p99 are round trips.");
+    }
+    if let Some(first) = ratio_to {
+        legend.push_str(&format!(" Ratios are to {first}."));
+    }
+    legend
+}
+
+/// Breaks `text` between words into lines of at most `width` columns, the first after `first`, the others
+/// after `rest`. A word longer than a line stays whole.
+pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = first.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::replace(&mut line, rest.to_owned()));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    lines.push(line);
+    lines
+}

@@ -1,0 +1,159 @@
+//! The circumstances of a run: everything one needs to judge a number, or to measure it again.
+//!
+//! A fact that could not be found out is null, never a guess.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Accelerator;
+
+/// The program that measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// Version of vale-bench.
+    pub version: String,
+    /// Commit it was built from; null when it was not built in a git checkout.
+    pub git_revision: Option<String>,
+    /// Whether its sources differed from that commit.
+    pub git_dirty: Option<bool>,
+    /// Whether the compiler optimised it (a release build).
+    pub optimised: bool,
+}
+
+/// The processors.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Cpu {
+    /// Model name, as the processor gives it.
+    pub model: Option<String>,
+    /// Machine architecture, as in `x86_64`.
+    pub architecture: String,
+    /// Processors online.
+    pub online_cpus: u32,
+    /// Processors this process may use, from its affinity mask.
+    pub usable_cpus: u32,
+    /// Frequency governor of the processors; several are joined by commas.
+    pub governor: Option<String>,
+    /// Processors kept from the scheduler (`isolcpus`), as a list.
+    pub isolated_cpus: Option<String>,
+    /// Processors without a timer tick (`nohz_full`), as a list.
+    pub nohz_full_cpus: Option<String>,
+    /// Whether sibling threads share cores.
+    pub smt_active: Option<bool>,
+}
+
+/// One size of hugepages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hugepages {
+    /// Size of one page.
+    pub size_kib: u64,
+    /// Pages reserved.
+    pub total: u64,
+    /// Pages not in use.
+    pub free: u64,
+}
+
+/// The memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Memory {
+    /// Usable by the kernel.
+    pub total_bytes: u64,
+    /// Reserved hugepages, by size.
+    pub hugepages: Vec<Hugepages>,
+    /// Policy for transparent hugepages: `always`, `madvise` or `never`.
+    pub transparent_hugepages: Option<String>,
+    /// The same for shared memory (memfd, /dev/shm), which guest RAM is.
+    pub transparent_hugepages_shmem: Option<String>,
+}
+
+/// The netmap kernel module, where it is loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NetmapModule {
+    /// Its version or source checksum, as the kernel gives it.
+    pub version: Option<String>,
+    /// Its parameters, `ptnet_vnet_hdr` among them.
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// The machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Host {
+    /// Kernel release, as in `6.1.0-18-amd64`.
+    pub kernel_release: String,
+    /// Kernel build, as in `#1 SMP PREEMPT_DYNAMIC Debian 6.1.76-1`.
+    pub kernel_version: String,
+    /// Kernel command line, which has its mitigations and isolation.
+    pub kernel_command_line: Option<String>,
+    /// Distribution, as in `Debian GNU/Linux 12 (bookworm)`.
+    pub distribution: Option<String>,
+    /// Processors.
+    pub cpu: Cpu,
+    /// Memory.
+    pub memory: Memory,
+    /// The hypervisor this machine runs under, as in `kvm`; null for a real machine.
+    pub hypervisor: Option<String>,
+    /// The netmap module; null where it is not loaded.
+    pub netmap: Option<NetmapModule>,
+}
+
+/// The QEMU that ran the guests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Qemu {
+    /// Where it is.
+    pub path: String,
+    /// Version, as it gives it.
+    pub version: String,
+}
+
+/// The kernel that the guests booted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuestKernel {
+    /// Where its image is.
+    pub path: String,
+    /// Its release, as the guest gave it.
+    pub release: Option<String>,
+}
+
+/// One guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Vm {
+    /// Its name.
+    pub name: String,
+    /// The dataplane for which it was started.
+    pub dataplane: String,
+    /// The whole QEMU command line, the program first.
+    pub argv: Vec<String>,
+}
+
+/// A thread and the processors it was bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Pin {
+    /// What the thread does, as in `switch` or `vm1 vcpu0`.
+    pub thread: String,
+    /// Processors it may run on.
+    pub cpus: Vec<u32>,
+}
+
+/// The circumstances of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Manifest {
+    /// The program.
+    pub tool: Tool,
+    /// The command line, the program first.
+    pub command_line: Vec<String>,
+    /// When the run began, in RFC 3339 and UTC.
+    pub started_at: String,
+    /// The machine.
+    pub host: Host,
+    /// What ran the guests.
+    pub accelerator: Accelerator,
+    /// QEMU; null without guests.
+    pub qemu: Option<Qemu>,
+    /// The guests' kernel; null without guests.
+    pub guest_kernel: Option<GuestKernel>,
+    /// The guests.
+    pub vms: Vec<Vm>,
+    /// Threads that were bound to processors; empty when none was.
+    pub pinning: Vec<Pin>,
+}

@@ -1,0 +1,144 @@
+//! Cleans up after runs that were killed.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::journal::{self, Record};
+use super::process::{Ended, ProcessId, boot_id};
+use super::{JOURNAL, LOCK, RUN_PREFIX, RunDirError, base, runtime_dir};
+
+/// What was done about one dead run; shown, it is a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// The dead run's directory.
+    pub path: PathBuf,
+    /// Its process, where the journal told.
+    pub owner: Option<ProcessId>,
+    /// Children that were ended.
+    pub ended: Vec<ProcessId>,
+    /// Files outside the directory that were removed.
+    pub removed: Vec<PathBuf>,
+    /// What could not be cleaned up; then the directory stays for the next try.
+    pub problems: Vec<String>,
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Some(owner) => write!(f, "cleaned up after a run that was killed (process {})", owner.pid)?,
+            None => write!(f, "cleaned up after a run that was killed")?,
+        }
+        for process in &self.ended {
+            write!(f, ", ended {} ({})", process.comm, process.pid)?;
+        }
+        for path in &self.removed {
+            write!(f, ", removed {}", path.display())?;
+        }
+        for problem in &self.problems {
+            write!(f, "; {problem}")?;
+        }
+        if !self.problems.is_empty() {
+            write!(f, "; {} stays for the next try", self.path.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// Cleans up after every dead run below [`runtime_dir`].
+pub fn recover() -> Result<Vec<Recovered>, RunDirError> {
+    recover_in(&runtime_dir()?)
+}
+
+/// Cleans up after every dead run below `base`; nothing to do if that does not exist.
+pub fn recover_in(base: &Path) -> Result<Vec<Recovered>, RunDirError> {
+    if !base.exists() {
+        return Ok(Vec::new());
+    }
+    base::ensure(base)?;
+    let dead = {
+        // Nobody makes or recovers a directory while the free locks are taken.
+        let _looking = base::lock(base)?;
+        find_dead(base).map_err(RunDirError::io("read", base))?
+    };
+    Ok(dead.into_iter().map(|(path, lock)| clean(path, lock)).collect())
+}
+
+/// The directories nobody holds, each with its lock, now ours.
+fn find_dead(base: &Path) -> io::Result<Vec<(PathBuf, Option<File>)>> {
+    let mut dead = Vec::new();
+    for entry in fs::read_dir(base)? {
+        let entry = entry?;
+        let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(RUN_PREFIX));
+        // The type of the entry itself: a link is none of ours and is not followed.
+        if !named || !entry.file_type()?.is_dir() {
+            continue;
+        }
+        let path = entry.path();
+        match File::open(path.join(LOCK)) {
+            Ok(lock) => match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => dead.push((path, Some(lock))),
+                Err(rustix::io::Errno::WOULDBLOCK) => {} // alive
+                Err(errno) => return Err(errno.into()),
+            },
+            // Killed between making the directory and locking it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => dead.push((path, None)),
+            Err(error) => return Err(error),
+        }
+    }
+    dead.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(dead)
+}
+
+/// Ends and removes what the journal names, then the directory; `_lock` keeps others away meanwhile.
+fn clean(path: PathBuf, _lock: Option<File>) -> Recovered {
+    let mut done =
+        Recovered { path, owner: None, ended: Vec::new(), removed: Vec::new(), problems: Vec::new() };
+    let journal = match journal::read(&done.path.join(JOURNAL)) {
+        Ok(journal) => journal,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => journal::Read::default(),
+        Err(error) => {
+            done.problems.push(format!("its journal cannot be read: {error}"));
+            return done;
+        }
+    };
+    let same_boot = journal.records.iter().any(|record| match record {
+        Record::Owner { boot_id: then, .. } => boot_id().is_ok_and(|now| now == *then),
+        _ => false,
+    });
+    for record in journal.records {
+        match record {
+            Record::Owner { process, .. } => done.owner = Some(process),
+            Record::Child(process) if same_boot => match process.end() {
+                Ok(Ended::Ended) => done.ended.push(process),
+                Ok(Ended::NotThere) => {}
+                Err(error) => done
+                    .problems
+                    .push(format!("cannot end {} ({}): {error}", process.comm, process.pid)),
+            },
+            Record::Child(_) => {} // the machine was restarted since, and no process outlives that
+            Record::File { path } => match fs::remove_file(&path) {
+                Ok(()) => done.removed.push(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => done.problems.push(format!("cannot remove {}: {error}", path.display())),
+            },
+        }
+    }
+    // A record cut short is that of something that was not made yet: it is written down afterwards, whole.
+    done.problems.extend(
+        journal
+            .unknown
+            .iter()
+            .filter(|line| line.ends_with('}'))
+            .map(|line| format!("this version does not know what {line} means")),
+    );
+    if done.problems.is_empty()
+        && let Err(error) = fs::remove_dir_all(&done.path)
+    {
+        done.problems.push(format!("cannot remove {}: {error}", done.path.display()));
+    }
+    done
+}
