@@ -1,1 +1,17 @@
-//! Under construction.
+//! PID 1 of a benchmark guest, its agent, and the messages it shares with the host.
+//!
+//! The program that measures on the host boots as `/init` in the guest: [`init::run`] mounts, loads modules and
+//! serves the control channel until it is told to power off. [`client::Client`] is the host's end of that
+//! channel; [`wire`] is what crosses it, compiled into both.
+//!
+//! Deliberately absent: how the guest was started (qemu-ptnet), what its measurements are for (vale-bench).
+//!
+//! **Invariants.** The host never waits for a guest without a deadline, and believes nothing it says about
+//! memory without checking it. The guest touches only memory it allocated.
+
+pub mod agent;
+pub mod channel;
+pub mod client;
+pub mod init;
+pub mod memory;
+pub mod wire;

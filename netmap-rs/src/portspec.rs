@@ -53,6 +53,17 @@ pub use options::{Conf, Extmem, Offset, Pools};
 
 /// A port, which of its rings, and how to open it. It is read with [`FromStr`] and printed, in
 /// its canonical spelling, with [`Display`](fmt::Display); one gives back the other.
+///
+/// ```
+/// use netmap_rs::portspec::{PortSpec, RegMode};
+///
+/// let spec: PortSpec = "vale0:1/x@conf:tx_slots=512,rx_slots=512".parse()?;
+/// assert_eq!(spec.name.switch(), Some("vale0"));
+/// assert_eq!(spec.mode, RegMode::AllNic);
+/// assert!(spec.flags.exclusive);
+/// assert_eq!(spec.to_string(), "vale0:1/x@conf:slots=512");
+/// # Ok::<(), netmap_rs::portspec::PortSpecError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PortSpec {

@@ -26,3 +26,6 @@ impl Span {
         self.0.map_or(0, |(first, last)| last - first)
     }
 }
+
+#[cfg(test)]
+mod tests;

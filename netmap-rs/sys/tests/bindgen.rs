@@ -51,7 +51,9 @@ fn numbers() -> BTreeMap<&'static str, u64> {
 
 /// Bytes of a type, by the text that stands for it.
 fn bytes(type_name: &str, structs: &BTreeMap<String, usize>) -> usize {
-    if let Some((element, count)) = type_name.strip_prefix('[').and_then(|t| t.strip_suffix("usize]")?.split_once("; ")) {
+    if let Some((element, count)) =
+        type_name.strip_prefix('[').and_then(|t| t.strip_suffix("usize]")?.split_once("; "))
+    {
         return bytes(element, structs) * count.parse::<usize>().expect("a length");
     }
     match type_name {
@@ -128,7 +130,8 @@ fn sizes_of_fields() {
             if field.starts_with("__bindgen_padding") {
                 continue;
             }
-            let ours = ours.fields.iter().find(|f| f.name == field).unwrap_or_else(|| panic!("{name}.{field}"));
+            let ours =
+                ours.fields.iter().find(|f| f.name == field).unwrap_or_else(|| panic!("{name}.{field}"));
             assert_eq!(bytes(type_name, &structs), ours.size, "{name}.{field}");
             checked += 1;
         }

@@ -1,7 +1,7 @@
 //! Trials put together: repetitions into rows, rows that may be compared into sections.
 
-use crate::report::figure;
-use crate::result::{Accelerator, Direction, Offered, ResultDocument, Trial};
+use super::figure;
+use crate::result::{Direction, Offered, ResultDocument, Trial};
 use crate::stats::{Summary, median};
 
 /// Rows made under the same circumstances, so that a ratio between them means something.
@@ -52,11 +52,6 @@ impl<'a> Row<'a> {
 impl Section<'_> {
     fn first(&self) -> &Trial {
         self.rows[0].first()
-    }
-
-    /// Whether the guests' instructions were translated.
-    pub(super) fn is_tcg(&self) -> bool {
-        self.first().dataplane.accelerator == Accelerator::Tcg
     }
 
     /// Whether any row has latency.

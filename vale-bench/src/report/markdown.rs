@@ -5,7 +5,7 @@ use std::io::Write;
 use super::group::{Section, sections};
 use super::table::{cells, first_dataplane};
 use super::{Report, ReportError, View, text};
-use crate::result::{ResultDocument, Warning};
+use crate::result::ResultDocument;
 
 /// Writes Markdown.
 pub(super) struct Markdown;
@@ -26,11 +26,7 @@ impl Report for Markdown {
             writeln!(out)?;
         }
         let mut doubts: Vec<String> = text::gaps(document);
-        let warnings = text::warnings(document);
-        if sections.iter().any(Section::is_tcg) && !warnings.iter().any(|w| w.worst.kind() == "tcg") {
-            doubts.push(format!("{} {}", Warning::Tcg.sentence(), Warning::Tcg.advice()));
-        }
-        doubts.extend(warnings.iter().map(|warning| warning.text(document.trials.len())));
+        doubts.extend(text::warnings(document));
         for doubt in &doubts {
             writeln!(out, "- ⚠ {}", escape(doubt))?;
         }

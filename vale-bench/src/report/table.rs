@@ -49,14 +49,7 @@ impl Report for Table {
             writeln!(out, "\n{}", paint.bold("Warnings"))?;
         }
         for warning in &warnings {
-            let text = warning.text(document.trials.len());
-            paragraph(out, &text, width, "! ", |line| paint.yellow(line))?;
-        }
-        // TCG is said even where whoever made the document forgot to warn.
-        if sections.iter().any(Section::is_tcg) && !warnings.iter().any(|w| w.worst.kind() == "tcg") {
-            let tcg = crate::result::Warning::Tcg;
-            let text = format!("{} {}", tcg.sentence(), tcg.advice());
-            paragraph(out, &text, width, "! ", |line| paint.yellow(line))?;
+            paragraph(out, warning, width, "! ", |line| paint.yellow(line))?;
         }
         match &view.source {
             Some(path) => writeln!(out, "\nRaw data: {}", path.display())?,

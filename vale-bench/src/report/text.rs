@@ -1,12 +1,12 @@
 //! What every report for people says beside its figures: gaps, warnings, circumstances.
 
-use crate::report::figure;
-use crate::result::{ResultDocument, Warning};
+use super::figure;
+use crate::result::{Accelerator, ResultDocument, Warning};
 
 /// All warnings of one kind, shown by the worst of them.
-pub(super) struct Merged<'a> {
+struct Merged<'a> {
     /// The worst.
-    pub(super) worst: &'a Warning,
+    worst: &'a Warning,
     /// Trials it was given for; 0 if it was given for the run.
     trials: usize,
     /// Whether others of its kind have other figures.
@@ -15,7 +15,7 @@ pub(super) struct Merged<'a> {
 
 impl Merged<'_> {
     /// The sentence, for how many trials it holds, and the advice.
-    pub(super) fn text(&self, trials: usize) -> String {
+    fn text(&self, trials: usize) -> String {
         let sentence = self.worst.sentence();
         let scope = match self.trials {
             0 => String::new(),
@@ -33,9 +33,13 @@ impl Merged<'_> {
     }
 }
 
-/// Every kind of warning once, in the order of the document.
-pub(super) fn warnings(document: &ResultDocument) -> Vec<Merged<'_>> {
+/// Every kind of warning once, with advice, in the order of the document.
+pub(super) fn warnings(document: &ResultDocument) -> Vec<String> {
     let mut merged: Vec<Merged<'_>> = Vec::new();
+    // TCG is said even where whoever made the document forgot to warn.
+    if document.trials.iter().any(|trial| trial.dataplane.accelerator == Accelerator::Tcg) {
+        merged.push(Merged { worst: &Warning::Tcg, trials: 0, varies: false });
+    }
     for (trial, warning) in document.all_warnings() {
         match merged.iter_mut().find(|known| known.worst.kind() == warning.kind()) {
             None => {
@@ -51,7 +55,7 @@ pub(super) fn warnings(document: &ResultDocument) -> Vec<Merged<'_>> {
             }
         }
     }
-    merged
+    merged.iter().map(|warning| warning.text(document.trials.len())).collect()
 }
 
 /// What the document does not have: trials not made, dataplanes that cannot run here.

@@ -1,0 +1,250 @@
+//! The agent: answers the host's requests, one after the other, and runs the engine they ask for.
+
+use crate::channel;
+use crate::memory::{self, PAGE};
+use crate::wire::{self, Event, GuestExtent, Hello, PROTOCOL, Phase, Reply, Request};
+use netmap_rs::csb::CsbPort;
+use netmap_rs::doorbell::Doorbell;
+use netmap_rs::layout::{PortLayout, PortLocation, PortShape};
+use netmap_rs::memory::Memory;
+use pktgen::clock::{Clock, Monotonic};
+use pktgen::counters::{self, Counters};
+use pktgen::engine::{self, Control, Engine, PortEngine};
+use pktgen::port::PortError;
+use pktgen::ports::csb::CsbIo;
+use pktgen::ports::lease::Shelf;
+use pktgen::spec::{IdlePolicy, PortReport, PortRoles, WorkReport};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Ports a guest can have: one page of counters holds so many.
+pub const MAX_PORTS: usize = PAGE as usize / counters::SIZE;
+/// How long an engine may take to reach a phase or to end: it looks every few milliseconds, but the guest may be
+/// short of processor time.
+const ENGINE_DEADLINE: Duration = Duration::from_secs(20);
+
+struct GuestPort {
+    memory: Arc<Memory>,
+    io: Option<Shelf<CsbIo>>,
+}
+
+struct Running {
+    control: Arc<Control>,
+    ports: Vec<usize>,
+    thread: JoinHandle<Result<Vec<WorkReport>, PortError>>,
+}
+
+/// The agent of one guest.
+pub struct Agent {
+    control: File,
+    buffer: Vec<u8>,
+    /// Shared with the host, never freed.
+    counters: Arc<Memory>,
+    ports: BTreeMap<usize, GuestPort>,
+    running: Option<Running>,
+}
+
+/// Says on the control channel that the guest cannot go on.
+pub fn report_fault(message: String) -> io::Result<()> {
+    let bytes = wire::encode(&Event::Fault { message })?;
+    channel::open(wire::CONTROL_CHANNEL)?.write_all(&bytes)
+}
+
+impl Agent {
+    /// Opens the control channel and says hello.
+    pub fn start() -> io::Result<Agent> {
+        let (counters, extents) = memory::allocate(PAGE, false)?;
+        let control = channel::open(wire::CONTROL_CHANNEL)?;
+        let mut agent =
+            Agent { control, buffer: Vec::new(), counters, ports: BTreeMap::new(), running: None };
+        let hello = hello(extents[0])?;
+        agent.say(&Event::Hello(hello))?;
+        Ok(agent)
+    }
+
+    /// Serves until told to power off.
+    pub fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let reply = match self.hear()? {
+                Request::PowerOff => return Ok(()),
+                request => self.obey(request).unwrap_or_else(|message| Reply::Failed { message }),
+            };
+            self.say(&reply)?;
+        }
+    }
+
+    fn say<T: serde::Serialize>(&mut self, message: &T) -> io::Result<()> {
+        self.control.write_all(&wire::encode(message)?)
+    }
+
+    fn hear(&mut self) -> io::Result<Request> {
+        let mut chunk = [0u8; 4096];
+        loop {
+            if let Some(request) = wire::decode(&mut self.buffer)? {
+                return Ok(request);
+            }
+            match self.control.read(&mut chunk) {
+                // The host's end is not connected: it may come back, and ends this machine if it does not.
+                Ok(0) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn obey(&mut self, request: Request) -> Result<Reply, String> {
+        match request {
+            Request::Ping => Ok(Reply::Pong { clock_ns: Monotonic.now_ns() }),
+            Request::AllocatePort { port, len } => self.allocate_port(port, len),
+            Request::OpenPort { port, name, location, shape, mac } => {
+                self.open_port(port, &name, &location, &shape, mac).map(|()| Reply::Done)
+            }
+            Request::Prepare { roles, idle } => self.prepare(&roles, idle).map(|()| Reply::Done),
+            Request::Phase { phase } => self.enter(phase).map(|()| Reply::Done),
+            Request::Report => self.report().map(|ports| Reply::Report { ports }),
+            Request::PowerOff => Ok(Reply::Done),
+        }
+    }
+
+    fn allocate_port(&mut self, port: usize, len: u64) -> Result<Reply, String> {
+        if port >= MAX_PORTS || self.ports.contains_key(&port) {
+            return Err(format!("port {port} exists already, or is not below {MAX_PORTS}"));
+        }
+        let (memory, extents) =
+            memory::allocate(len, true).map_err(|e| format!("no {len} bytes of memory for port {port}: {e}"))?;
+        self.ports.insert(port, GuestPort { memory, io: None });
+        Ok(Reply::Memory { extents })
+    }
+
+    fn open_port(
+        &mut self,
+        number: usize,
+        name: &str,
+        location: &PortLocation,
+        shape: &PortShape,
+        mac: [u8; 6],
+    ) -> Result<(), String> {
+        let port = self.ports.get_mut(&number).ok_or_else(|| format!("port {number} has no memory"))?;
+        if port.io.is_some() {
+            return Err(format!("port {number} is open already"));
+        }
+        let layout = PortLayout::new(shape).map_err(|e| e.to_string())?;
+        if layout.location() != *location {
+            return Err(format!("port {number} is not laid out as its shape says"));
+        }
+        let channel = wire::doorbell_channel(number);
+        let doorbell = channel::open(&channel).and_then(|f| Doorbell::from_stream(f.into()));
+        let doorbell = doorbell.map_err(|e| format!("cannot open {channel}: {e}"))?;
+        let csb = CsbPort::open(&port.memory, location, doorbell).map_err(|e| e.to_string())?;
+        port.io = Some(Shelf::new(CsbIo::new(csb, name, "uvale", Some(mac))));
+        Ok(())
+    }
+
+    fn counters_of(&self, port: usize) -> Result<&'static Counters, String> {
+        let place = self.counters.at::<[u8; counters::SIZE]>(0).filter(|_| port < MAX_PORTS);
+        let place = place.ok_or_else(|| format!("there are no counters for port {port}"))?;
+        // SAFETY: the page is 4096 bytes of page-aligned memory, port < MAX_PORTS entries of SIZE fit, the agent
+        // that owns it lives as long as this machine, and everyone uses Counters to reach it.
+        Ok(unsafe { Counters::at(place.as_ptr().cast::<u8>().add(port * counters::SIZE)) })
+    }
+
+    fn prepare(&mut self, roles: &[(usize, PortRoles)], idle: IdlePolicy) -> Result<(), String> {
+        if self.running.is_some() {
+            return Err("an engine is running: ask for its report first".into());
+        }
+        let mut engine = Engine::new(idle);
+        for (number, roles) in roles {
+            let shelf = self.ports.get(number).and_then(|p| p.io.as_ref());
+            let lease = shelf.and_then(Shelf::lease);
+            let mut lease = lease.ok_or_else(|| format!("port {number} is not open"))?;
+            lease.discard_received(1 << 16).map_err(|e| sentence(&e))?;
+            let member = PortEngine::new(lease, roles, self.counters_of(*number)?).map_err(|e| sentence(&e))?;
+            engine.add(member);
+        }
+        let control = Arc::new(Control::default());
+        let theirs = control.clone();
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || engine.run(&theirs));
+        let thread = thread.map_err(|e| format!("no thread for the engine: {e}"))?;
+        self.running = Some(Running { control, ports: roles.iter().map(|(n, _)| *n).collect(), thread });
+        Ok(())
+    }
+
+    fn enter(&mut self, phase: Phase) -> Result<(), String> {
+        let running = self.running.as_ref().ok_or("no engine is running")?;
+        let phase = match phase {
+            Phase::Receive => engine::Phase::Receive,
+            Phase::Send => engine::Phase::Send,
+            Phase::Drain => engine::Phase::Drain,
+        };
+        if running.control.advance(phase, ENGINE_DEADLINE) {
+            return Ok(());
+        }
+        if running.control.reached() == engine::Phase::Stop {
+            // It failed; its result says why.
+            return match self.report() {
+                Err(message) => Err(message),
+                Ok(_) => Err("the engine stopped by itself".into()),
+            };
+        }
+        Err(format!("the engine did not reach phase {phase:?} within {ENGINE_DEADLINE:?}"))
+    }
+
+    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, String> {
+        let running = self.running.take().ok_or("no engine is running")?;
+        if !running.control.advance(engine::Phase::Stop, ENGINE_DEADLINE) {
+            self.running = Some(running);
+            return Err(format!("the engine did not stop within {ENGINE_DEADLINE:?}"));
+        }
+        let reports = running.thread.join().map_err(|panic| format!("the engine panicked: {}", panic_text(&*panic)))?;
+        let reports = reports.map_err(|e| sentence(&e))?;
+        let ports = running.ports.into_iter().zip(reports);
+        Ok(ports
+            .filter_map(|(n, report)| match report {
+                WorkReport::Port(report) => Some((n, report)),
+                WorkReport::Fwd(_) => None,
+            })
+            .collect())
+    }
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".into())
+}
+
+/// An error with its causes in one line.
+pub(crate) fn sentence(e: &dyn std::error::Error) -> String {
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn hello(counters: GuestExtent) -> io::Result<Hello> {
+    let uname = rustix::system::uname();
+    let info = rustix::system::sysinfo();
+    let clocksource = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    let uptime: f64 = fs::read_to_string("/proc/uptime")
+        .ok()
+        .and_then(|text| text.split(' ').next()?.parse().ok())
+        .unwrap_or_default();
+    Ok(Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").into(),
+        kernel: uname.release().to_string_lossy().into_owned(),
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        memory_kib: info.totalram as u64 * u64::from(info.mem_unit) / 1024,
+        clocksource: fs::read_to_string(clocksource).unwrap_or_default().trim_end().to_owned(),
+        uptime_ms: (uptime * 1000.0) as u64,
+        counters,
+    })
+}

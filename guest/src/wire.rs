@@ -1,0 +1,228 @@
+//! The messages between host and guest.
+//!
+//! Each is a 32-bit little-endian length and so many bytes of JSON, on a virtio-serial port. The guest speaks
+//! first, with [`Event::Hello`]; after that the host asks and the guest answers each request in order.
+
+use netmap_rs::layout::{PortLocation, PortShape};
+use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
+pub const PROTOCOL: u32 = 1;
+/// Largest message in bytes: reports with histograms stay far below it.
+pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
+/// Name of the control channel's virtio-serial port.
+pub const CONTROL_CHANNEL: &str = "vale-bench.control";
+
+/// Name of the virtio-serial port that is the doorbell of a guest's `n`-th port.
+#[must_use]
+pub fn doorbell_channel(n: usize) -> String {
+    format!("vale-bench.doorbell.{n}")
+}
+
+/// Contiguous guest-physical memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestExtent {
+    /// Guest-physical address of the first byte.
+    pub gpa: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// What a guest is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// Version of the program that is PID 1.
+    pub version: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// Processors.
+    pub cpus: u32,
+    /// Memory in KiB.
+    pub memory_kib: u64,
+    /// Clock source of the kernel, as in `tsc`.
+    pub clocksource: String,
+    /// Time since the kernel started, in milliseconds.
+    pub uptime_ms: u64,
+    /// Where the counters of the guest's first port lie, one page a port after it; see
+    /// [`pktgen::counters::Counters`].
+    pub counters: GuestExtent,
+}
+
+/// Said by the guest without being asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// It is up.
+    Hello(Hello),
+    /// It cannot go on; it powers off after this.
+    Fault {
+        /// Why, as a sentence.
+        message: String,
+    },
+}
+
+/// Asked by the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Are you there? Answered by [`Reply::Pong`].
+    Ping,
+    /// Allocate the memory of a port in CSB mode. Answered by [`Reply::Memory`].
+    AllocatePort {
+        /// Number of the port in this guest, from 0.
+        port: usize,
+        /// Bytes needed.
+        len: u64,
+    },
+    /// Open the port that was laid out in that memory. Answered by [`Reply::Done`].
+    OpenPort {
+        /// Number of the port.
+        port: usize,
+        /// Name for messages.
+        name: String,
+        /// Where it was laid out.
+        location: PortLocation,
+        /// The shape it was laid out with.
+        shape: PortShape,
+        /// Its Ethernet address.
+        mac: [u8; 6],
+    },
+    /// Get an engine ready to play these roles; one entry a port. Answered by [`Reply::Done`].
+    Prepare {
+        /// Port number and roles.
+        roles: Vec<(usize, PortRoles)>,
+        /// What to do without work.
+        idle: IdlePolicy,
+    },
+    /// Bring the engine to a phase. Answered by [`Reply::Done`] when it is there.
+    Phase {
+        /// The phase, of [`pktgen::engine::Phase`].
+        phase: Phase,
+    },
+    /// End the engine and report. Answered by [`Reply::Report`].
+    Report,
+    /// Power off. Not answered.
+    PowerOff,
+}
+
+/// What an engine is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Receivers and echoers at work.
+    Receive,
+    /// Senders too.
+    Send,
+    /// Senders stopped, receivers still at work.
+    Drain,
+}
+
+/// Answered by the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// Here.
+    Pong {
+        /// Guest's monotonic clock in nanoseconds.
+        clock_ns: u64,
+    },
+    /// The memory, in the order in which it is contiguous for the guest.
+    Memory {
+        /// Where it lies.
+        extents: Vec<GuestExtent>,
+    },
+    /// What each port did.
+    Report {
+        /// Port number and report.
+        ports: Vec<(usize, PortReport)>,
+    },
+    /// It cannot be done.
+    Failed {
+        /// Why, as a sentence.
+        message: String,
+    },
+}
+
+/// Anything the guest says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FromGuest {
+    /// Unasked.
+    Event(Event),
+    /// Answered.
+    Reply(Reply),
+}
+
+/// Encodes a message with its length.
+pub fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
+    let body = serde_json::to_vec(message)?;
+    if body.len() > MAX_MESSAGE {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {} bytes", body.len())));
+    }
+    let mut bytes = Vec::with_capacity(4 + body.len());
+    bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&body);
+    Ok(bytes)
+}
+
+/// Takes the first whole message off `bytes`, if there is one.
+pub fn decode<T: for<'de> Deserialize<'de>>(bytes: &mut Vec<u8>) -> io::Result<Option<T>> {
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    let Some(head) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let len = u32::from_le_bytes(*head) as usize;
+    if len > MAX_MESSAGE {
+        return Err(invalid(format!("a message of {len} bytes, {MAX_MESSAGE} are allowed")));
+    }
+    let Some(body) = bytes.get(4..4 + len) else { return Ok(None) };
+    let message = serde_json::from_slice(body).map_err(|e| invalid(format!("not a message of ours: {e}")))?;
+    bytes.drain(..4 + len);
+    Ok(Some(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_survive_being_cut_anywhere() {
+        let messages = [Request::Ping, Request::AllocatePort { port: 1, len: 1 << 21 }, Request::Report];
+        let stream: Vec<u8> = messages.iter().flat_map(|m| encode(m).unwrap()).collect();
+        for cut in 0..stream.len() {
+            let (mut got, mut buffer) = (Vec::new(), Vec::new());
+            for part in [&stream[..cut], &stream[cut..]] {
+                buffer.extend_from_slice(part);
+                while let Some(message) = decode::<Request>(&mut buffer).unwrap() {
+                    got.push(message);
+                }
+            }
+            assert_eq!(got, messages);
+            assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_a_guest_says_is_told_apart() {
+        let fault = Event::Fault { message: "no memory".into() };
+        let reply = Reply::Failed { message: "no such port".into() };
+        for (bytes, expected) in [
+            (encode(&fault).unwrap(), FromGuest::Event(fault.clone())),
+            (encode(&reply).unwrap(), FromGuest::Reply(reply.clone())),
+        ] {
+            assert_eq!(decode::<FromGuest>(&mut bytes.clone()).unwrap(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn rubbish_is_refused_at_once() {
+        for bytes in [&b"\xff\xff\xff\xff"[..], b"\x02\x00\x00\x00{}", b"\x04\x00\x00\x00null", b"\x01\x00\x00\x00\xff"] {
+            let error = decode::<FromGuest>(&mut bytes.to_vec()).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bytes:?}");
+        }
+    }
+}

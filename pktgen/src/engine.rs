@@ -1,0 +1,163 @@
+//! One thread that drives ports with roles, and the [`Control`] by which another thread tells it what phase of a
+//! trial it is.
+//!
+//! The loop steps every member once, with one reading of the clock. When nothing moved it idles by the
+//! [`IdlePolicy`]: first it polls, then it takes naps, at last it waits on its port if it has but one, for at
+//! most [`MAX_WAIT`], so that a new phase is seen in time. It never sleeps past the time a paced sender's next
+//! frame is due.
+//!
+//! Deliberately absent: threads and their placement. Whoever makes the engine gives it a thread.
+#![forbid(unsafe_code)]
+
+mod control;
+mod fwd;
+mod port;
+
+pub use control::{Control, Phase};
+pub use fwd::FwdEngine;
+pub use port::PortEngine;
+
+use crate::clock::{Clock, Monotonic};
+use crate::port::PortError;
+use crate::spec::{IdlePolicy, WorkReport};
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+/// Longest sleep of an engine: how late it may see a new phase.
+pub const MAX_WAIT: Duration = Duration::from_millis(10);
+/// Longest nap of an engine with several members, and in [`Phase::Idle`].
+pub const MAX_NAP: Duration = Duration::from_millis(1);
+
+/// One member of an engine.
+pub trait Work: Send {
+    /// A new phase begins.
+    fn enter(&mut self, phase: Phase, now_ns: u64) -> Result<(), PortError>;
+    /// Does at most one batch of everything; returns the frames moved. Not called in [`Phase::Idle`] and
+    /// [`Phase::Stop`].
+    fn step(&mut self, now_ns: u64) -> Result<u32, PortError>;
+    /// When there will be something to do even if nothing arrives; `None` if never.
+    fn next_ns(&self) -> Option<u64>;
+    /// Sleeps until there may be something to do, or `timeout` passes.
+    fn wait(&mut self, timeout: Duration) -> Result<(), PortError>;
+    /// Whether every sender has sent the count it was given; true where there is no sender.
+    fn done(&self) -> bool;
+    /// What was done so far.
+    fn report(&mut self) -> WorkReport;
+}
+
+/// Drives its members on the calling thread.
+pub struct Engine {
+    members: Vec<Box<dyn Work>>,
+    idle: IdlePolicy,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { members, idle } = self;
+        f.debug_struct("Engine").field("members", &members.len()).field("idle", idle).finish()
+    }
+}
+
+impl Engine {
+    /// An engine without members.
+    pub fn new(idle: IdlePolicy) -> Self {
+        Self { members: Vec::new(), idle }
+    }
+
+    /// Adds a member: a [`PortEngine`] or a [`FwdEngine`].
+    pub fn add(&mut self, member: impl Work + 'static) {
+        self.members.push(Box::new(member));
+    }
+
+    /// Follows `control` until [`Phase::Stop`], and reports in the order in which members were added. If a port
+    /// fails, everything stops and the error is returned; however it ends, `control` shows [`Phase::Stop`] as
+    /// reached.
+    pub fn run(&mut self, control: &Control) -> Result<Vec<WorkReport>, PortError> {
+        let _reached_in_the_end = control.reach_stop_on_drop();
+        // The kernel may delay a sleeper by its timer slack, 50 µs unless told otherwise: as much as a whole nap.
+        let slack = rustix::thread::current_timer_slack().ok().and_then(NonZeroU64::new);
+        let sharp = rustix::thread::set_current_timer_slack(NonZeroU64::new(1_000)).is_ok();
+        let ended = self.follow(control);
+        if sharp && slack.is_some() {
+            // It was settable a moment ago, and a failure would only leave sleeps more exact than before.
+            let _ = rustix::thread::set_current_timer_slack(slack);
+        }
+        ended?;
+        Ok(self.members.iter_mut().map(|member| member.report()).collect())
+    }
+
+    fn follow(&mut self, control: &Control) -> Result<(), PortError> {
+        let mut phase = Phase::Idle;
+        self.enter(phase, control)?;
+        let mut idle = Idle::default();
+        loop {
+            let wanted = control.requested();
+            if wanted != phase {
+                phase = wanted;
+                self.enter(phase, control)?;
+                idle = Idle::default();
+            }
+            match phase {
+                Phase::Stop => return Ok(()),
+                Phase::Idle => std::thread::sleep(MAX_NAP),
+                Phase::Receive | Phase::Send | Phase::StopSend => {
+                    let now_ns = Monotonic.now_ns();
+                    let mut moved = 0;
+                    for member in &mut self.members {
+                        moved += member.step(now_ns)?;
+                    }
+                    if moved > 0 {
+                        idle = Idle::default();
+                    } else {
+                        if phase == Phase::Send && self.members.iter().all(|member| member.done()) {
+                            control.set_done();
+                        }
+                        self.rest(&mut idle, now_ns)?;
+                    }
+                }
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase, control: &Control) -> Result<(), PortError> {
+        let now_ns = Monotonic.now_ns();
+        for member in &mut self.members {
+            member.enter(phase, now_ns)?;
+        }
+        control.reach(phase);
+        Ok(())
+    }
+
+    /// Idles for a moment, after a round in which nothing moved.
+    fn rest(&mut self, idle: &mut Idle, now_ns: u64) -> Result<(), PortError> {
+        idle.rounds += 1;
+        if idle.rounds <= self.idle.spin {
+            std::hint::spin_loop();
+            return Ok(());
+        }
+        let since_ns = *idle.since_ns.get_or_insert(now_ns);
+        let due_ns = self.members.iter().filter_map(|member| member.next_ns()).filter(|&due| due > now_ns).min();
+        let until_due = due_ns.map_or(MAX_WAIT, |due| Duration::from_nanos(due - now_ns));
+        let long = now_ns - since_ns >= u64::from(self.idle.wait_after_us) * 1000;
+        match self.members.as_mut_slice() {
+            [member] if long => member.wait(until_due.min(MAX_WAIT))?,
+            _ if long => std::thread::sleep(until_due.min(MAX_NAP)),
+            _ if self.idle.nap_us == 0 => rustix::thread::sched_yield(),
+            _ => {
+                let nap = Duration::from_micros(self.idle.nap_us.into());
+                std::thread::sleep(nap.min(until_due).min(MAX_WAIT));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How long nothing has moved.
+#[derive(Debug, Default)]
+struct Idle {
+    rounds: u32,
+    since_ns: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! One port with its roles as a member of an engine.
+
+use super::{Phase, Work};
+use crate::Error;
+use crate::counters::{Shared, Snapshot};
+use crate::frame::{FCS, Kind, Mark};
+use crate::port::{Interest, Port, PortError, RxFrame};
+use crate::roles::{ping::Ping, pong::Pong, rx::Rx, tx::Tx};
+use crate::spec::{PortReport, PortRoles, WorkReport};
+use std::time::Duration;
+
+/// A port and what it does.
+///
+/// Where several roles receive on one port, probes go to pong, echoes to ping, and everything else to rx; what
+/// has no role of its own goes to rx as well, and without one it is counted as foreign.
+#[derive(Debug)]
+pub struct PortEngine<P> {
+    port: P,
+    tx: Option<Tx>,
+    rx: Option<Rx>,
+    ping: Option<Ping>,
+    pong: Option<Pong>,
+    counters: Shared,
+    heartbeat: u64,
+    phase: Phase,
+    /// The role that has the packet of which more fragments follow.
+    chain: Option<Receiver>,
+    unclaimed: u64,
+    unclaimed_bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receiver {
+    Rx,
+    Ping,
+    Pong,
+    Nobody,
+}
+
+impl<P: Port> PortEngine<P> {
+    /// `port` with `roles`, publishing to `counters`, which start from 0. Refuses what the roles refuse.
+    pub fn new(port: P, roles: &PortRoles, counters: impl Into<Shared>) -> Result<Self, Error> {
+        let counters = counters.into();
+        counters.reset();
+        let info = port.info();
+        Ok(Self {
+            tx: roles.tx.as_ref().map(|spec| Tx::new(spec, info)).transpose()?,
+            rx: roles.rx.as_ref().map(Rx::new).transpose()?,
+            ping: roles.ping.as_ref().map(|spec| Ping::new(spec, info)).transpose()?,
+            pong: roles.pong.as_ref().map(|spec| Pong::new(spec, info)).transpose()?,
+            port,
+            counters,
+            heartbeat: 0,
+            phase: Phase::Idle,
+            chain: None,
+            unclaimed: 0,
+            unclaimed_bytes: 0,
+        })
+    }
+
+    /// The port itself.
+    pub fn port(&mut self) -> &mut P {
+        &mut self.port
+    }
+
+    fn totals(&self) -> Snapshot {
+        let mut total = Snapshot {
+            heartbeat: self.heartbeat,
+            phase: self.phase as u32,
+            rx_frames: self.unclaimed,
+            rx_bytes: self.unclaimed_bytes,
+            rx_foreign: self.unclaimed,
+            ..Snapshot::default()
+        };
+        if let Some(tx) = &self.tx {
+            tx.add_to(&mut total);
+        }
+        if let Some(rx) = &self.rx {
+            rx.add_to(&mut total);
+        }
+        if let Some(ping) = &self.ping {
+            ping.add_to(&mut total);
+        }
+        if let Some(pong) = &self.pong {
+            pong.add_to(&mut total);
+        }
+        total
+    }
+
+    /// Receives and answers. Returns the frames moved, and how many of them were sent.
+    fn receive(&mut self, now_ns: u64) -> Result<(u32, u32), PortError> {
+        match (&mut self.rx, &mut self.ping, &mut self.pong) {
+            (None, None, None) => Ok((0, 0)),
+            (Some(rx), None, None) => Ok((rx.step(&mut self.port, now_ns)?, 0)),
+            (None, None, Some(pong)) => {
+                let moved = pong.step(&mut self.port, now_ns)?;
+                Ok((moved, moved))
+            }
+            _ => self.receive_for_several(now_ns),
+        }
+    }
+
+    fn receive_for_several(&mut self, now_ns: u64) -> Result<(u32, u32), PortError> {
+        let Self { port, rx, ping, pong, chain, unclaimed, unclaimed_bytes, .. } = self;
+        let mut sent = match pong {
+            Some(pong) => pong.flush(port)?,
+            None => 0,
+        };
+        let burst = pong.as_ref().map_or(u32::MAX, Pong::burst).min(rx.as_ref().map_or(64, Rx::burst));
+        let mut arrived_ns = None;
+        let received = port.rx_batch(burst, |frame: RxFrame<'_>| {
+            let receiver = chain.unwrap_or_else(|| match Mark::read(frame.data).map(|mark| mark.kind) {
+                Some(Kind::Probe) if pong.is_some() => Receiver::Pong,
+                Some(Kind::Echo) if ping.is_some() => Receiver::Ping,
+                _ if rx.is_some() => Receiver::Rx,
+                _ => Receiver::Nobody,
+            });
+            *chain = frame.more.then_some(receiver);
+            match (receiver, &mut *rx, &mut *ping, &mut *pong) {
+                (Receiver::Rx, Some(rx), ..) => rx.accept(&frame, now_ns),
+                (Receiver::Ping, _, Some(ping), _) => ping.accept(&frame, &mut arrived_ns),
+                (Receiver::Pong, .., Some(pong)) => pong.accept(&frame, now_ns),
+                _ => {
+                    *unclaimed += u64::from(!frame.more);
+                    *unclaimed_bytes += frame.data.len() as u64 + u64::from(!frame.more) * u64::from(FCS);
+                }
+            }
+        })?;
+        if let Some(pong) = pong {
+            sent += pong.flush(port)?;
+        }
+        Ok((received + sent, sent))
+    }
+
+    fn interest(&self) -> Interest {
+        let blocked = self.tx.as_ref().is_some_and(Tx::blocked)
+            || self.ping.as_ref().is_some_and(Ping::blocked)
+            || self.pong.as_ref().is_some_and(Pong::blocked);
+        let receives = self.rx.is_some() || self.ping.is_some() || self.pong.is_some();
+        match (blocked, receives) {
+            (true, true) => Interest::Both,
+            (true, false) => Interest::Tx,
+            (false, _) => Interest::Rx,
+        }
+    }
+}
+
+impl<P: Port> Work for PortEngine<P> {
+    fn enter(&mut self, phase: Phase, now_ns: u64) -> Result<(), PortError> {
+        self.phase = phase;
+        let sending = phase == Phase::Send;
+        if let Some(tx) = &mut self.tx {
+            match phase {
+                Phase::Send => tx.start(now_ns),
+                Phase::Stop => tx.finish(&mut self.port)?,
+                _ => tx.stop(),
+            }
+        }
+        if let Some(ping) = &mut self.ping {
+            if sending { ping.start(now_ns) } else { ping.stop() }
+        }
+        self.counters.publish(&self.totals());
+        Ok(())
+    }
+
+    fn step(&mut self, now_ns: u64) -> Result<u32, PortError> {
+        let (mut moved, mut answered) = self.receive(now_ns)?;
+        if let Some(ping) = &mut self.ping {
+            let sent = ping.send(&mut self.port, now_ns)?;
+            moved += sent;
+            answered += sent;
+        }
+        let mut full = false;
+        if let Some(tx) = &mut self.tx {
+            if answered > 0 {
+                tx.forget_buffers();
+            }
+            moved += tx.step(&mut self.port, now_ns)?;
+            full = tx.blocked();
+        }
+        self.heartbeat += 1;
+        if moved > 0 || full {
+            self.counters.publish(&self.totals());
+        } else {
+            self.counters.beat(self.heartbeat);
+        }
+        Ok(moved)
+    }
+
+    fn next_ns(&self) -> Option<u64> {
+        // A blocked sender waits for the ring, not for its schedule.
+        let tx = self.tx.as_ref().filter(|tx| !tx.blocked()).and_then(Tx::next_ns);
+        let ping = self.ping.as_ref().filter(|ping| !ping.blocked()).and_then(Ping::next_ns);
+        tx.into_iter().chain(ping).min()
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Result<(), PortError> {
+        self.port.wait(self.interest(), timeout)
+    }
+
+    fn done(&self) -> bool {
+        self.tx.as_ref().is_none_or(Tx::done) && self.ping.as_ref().is_none_or(Ping::done)
+    }
+
+    fn report(&mut self) -> WorkReport {
+        WorkReport::Port(PortReport {
+            tx: self.tx.as_ref().map(Tx::report),
+            rx: self.rx.as_mut().map(Rx::report),
+            ping: self.ping.as_ref().map(Ping::report),
+            pong: self.pong.as_ref().map(Pong::report),
+        })
+    }
+}

@@ -1,0 +1,233 @@
+use super::*;
+use crate::result::tests::{document, every_warning, trial};
+use crate::result::{Accelerator, Latency, Skipped, Warning};
+
+fn render(document: &ResultDocument, format: Format) -> String {
+    render_for(document, format, &View { source: Some("r.json".into()), ..View::default() })
+}
+
+fn render_for(document: &ResultDocument, format: Format, view: &View) -> String {
+    let mut out = Vec::new();
+    format.report().write(document, view, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// Two dataplanes, two sizes, three repetitions, interleaved, with latency.
+fn side_by_side() -> ResultDocument {
+    let mut trials = Vec::new();
+    for repeat in 1..=3u32 {
+        for size in [64, 1518] {
+            for (name, mpps) in [("vale-virtio", 1_000_000), ("uvale", 3_000_000)] {
+                let sent = mpps + u64::from(repeat) * 100_000;
+                let mut trial = trial(name, size, repeat, sent, u64::from(repeat) * 10_000);
+                trial.latency = Some(Latency {
+                    count: 100,
+                    lost: 0,
+                    min_ns: 9_000,
+                    p50_ns: 12_400 + u64::from(repeat),
+                    p90_ns: 20_000,
+                    p99_ns: 123_000,
+                    p99_9_ns: 200_000,
+                    max_ns: 300_000,
+                    mean_ns: 13_000.0,
+                    histogram: String::new(),
+                });
+                trials.push(trial);
+            }
+        }
+    }
+    document(&["uvale", "vale-virtio"], trials)
+}
+
+#[test]
+fn a_table_with_everything_fits_80_columns() {
+    let text = render(&side_by_side(), Format::Table);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let expected = "\
+v2v, 2 guests (TCG), one way, as fast as possible, 3 times 1 s
+Dataplane    Frame  Mpps    min..max  L1 Gbps  Loss %  p50 µs  p99 µs  Ratio
+─────────────────────────────────────────────────────────────────────────────
+uvale           64  3.18  3.09..3.27     2.14    0.62    12.4     123   1.00
+vale-virtio     64  1.18  1.09..1.27    0.793    1.67    12.4     123   0.37
+uvale         1518  3.18  3.09..3.27     39.1    0.62    12.4     123   1.00
+vale-virtio   1518  1.18  1.09..1.27     14.5    1.67    12.4     123   0.37
+";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("Ratios are to uvale."), "{text}");
+    assert!(text.ends_with("Raw data: r.json\n"), "{text}");
+}
+
+#[test]
+fn a_short_table_has_only_the_columns_it_needs() {
+    let text = render(&document(&["uvale"], vec![trial("uvale", 64, 1, 3_000_000, 0)]), Format::Table);
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("v2v, 2 guests (TCG), one way, as fast as possible, 1 s"));
+    assert_eq!(lines.next(), Some("Dataplane  Frame  Mpps  L1 Gbps  Loss %"));
+    lines.next();
+    assert_eq!(lines.next(), Some("uvale         64  3.00     2.02       0"));
+    assert!(!text.contains("median") && !text.contains("Ratio") && !text.contains("p99"), "{text}");
+}
+
+#[test]
+fn warnings_stand_once_with_advice_and_the_trials_they_hold_for() {
+    let text = render(&side_by_side(), Format::Table);
+    let flat = text.replace("\n  ", " ");
+    assert_eq!(flat.matches("TCG, QEMU's translator").count(), 1, "{text}");
+    assert!(flat.contains("! 2.31 % of the frames sent did not arrive (all trials, at worst)."), "{text}");
+    let mut some = side_by_side();
+    some.trials[0].warnings.push(Warning::SenderLimited);
+    let flat = render(&some, Format::Table).replace("\n  ", " ");
+    assert!(flat.contains("its own speed was measured (1 of 12 trials). What was tested"), "{flat}");
+
+    let mut all = side_by_side();
+    all.warnings = every_warning();
+    let text = render(&all, Format::Table);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let flat = text.replace("\n  ", " ");
+    for warning in every_warning().iter().filter(|warning| warning.kind() != "loss") {
+        assert_eq!(flat.matches(warning.advice()).count(), 1, "{}: {text}", warning.kind());
+    }
+}
+
+#[test]
+fn tcg_is_said_even_if_nobody_warned_and_not_said_of_kvm() {
+    let mut document = document(&["uvale"], vec![trial("uvale", 64, 1, 1000, 0)]);
+    document.warnings.clear();
+    for format in [Format::Table, Format::Markdown] {
+        let text = render(&document, format);
+        assert!(text.contains("(TCG)") && text.contains("translator"), "{text}");
+    }
+    document.trials[0].dataplane.accelerator = Accelerator::Kvm;
+    let text = render(&document, Format::Table);
+    assert!(text.contains("2 guests (KVM)") && !text.contains("TCG"), "{text}");
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let mut document = side_by_side();
+    document.plan.trials = 20;
+    document.incomplete = Some("interrupted".into());
+    document.skipped = vec![Skipped {
+        scenario: "v2v".into(),
+        dataplane: "vale".into(),
+        reason: "there is no /dev/netmap; load netmap.ko.".into(),
+    }];
+    for format in [Format::Table, Format::Markdown] {
+        let text = render(&document, format);
+        assert!(text.contains("Incomplete: 12 of 20 trials were made (interrupted)."), "{text}");
+        assert!(text.contains("Not run: v2v on vale: there is no /dev/netmap; load netmap.ko."), "{text}");
+    }
+    document.trials.clear();
+    document.incomplete = None;
+    document.skipped.clear();
+    document.warnings.clear();
+    let text = render_for(&document, Format::Table, &View::default());
+    assert_eq!(text, "! No trial was made.\n\nThe raw data was not kept; --out FILE keeps it.\n");
+}
+
+#[test]
+fn sections_keep_apart_what_must_not_be_compared() {
+    let mut document = side_by_side();
+    let mut bidi = trial("uvale", 64, 1, 1000, 0);
+    bidi.direction = crate::result::Direction::Bidi;
+    let mut paced = trial("uvale", 64, 1, 1000, 0);
+    paced.offered = crate::result::Offered::Pps { rate_pps: 2.5e6 };
+    let mut kvm = trial("uvale", 64, 1, 1000, 0);
+    kvm.dataplane.accelerator = Accelerator::Kvm;
+    document.trials.extend([bidi, paced, kvm]);
+    let text = render(&document, Format::Table);
+    for title in ["both ways, as fast", "one way, 2.5 Mpps offered", "2 guests (KVM), one way"] {
+        assert!(text.contains(title), "{title}: {text}");
+    }
+}
+
+#[test]
+fn colours_are_only_for_those_who_want_them() {
+    let plain = render(&side_by_side(), Format::Table);
+    assert!(!plain.contains('\x1b'));
+    let view = View { colour: true, source: Some("r.json".into()), ..View::default() };
+    let coloured = render_for(&side_by_side(), Format::Table, &view);
+    assert!(coloured.contains("\x1b["), "{coloured}");
+    // Take the escape sequences away and the same text remains.
+    let mut stripped = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once("\x1b[") {
+        stripped.push_str(before);
+        rest = after.split_once('m').unwrap().1;
+    }
+    stripped.push_str(rest);
+    let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    assert_eq!(trimmed(&stripped), trimmed(&plain));
+}
+
+#[test]
+fn a_narrow_terminal_still_gets_whole_lines() {
+    for width in [40, 60, 200] {
+        let view = View { width, ..View::default() };
+        let text = render_for(&side_by_side(), Format::Table, &view);
+        assert!(text.lines().all(|line| line.chars().count() <= width.into()), "{width}: {text}");
+    }
+}
+
+#[test]
+fn json_is_the_document() {
+    let document = side_by_side();
+    let text = render(&document, Format::Json);
+    assert_eq!(ResultDocument::parse(text.as_bytes(), "x".as_ref()).unwrap(), document);
+}
+
+#[test]
+fn csv_has_a_row_a_trial_and_units_in_its_header() {
+    let mut document = side_by_side();
+    document.trials[0].dataplane.name = "odd, \"name\"".into();
+    let text = render(&document, Format::Csv);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("no {name}"));
+    let rows: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 12);
+    assert_eq!(&rows[0][column("dataplane")], "odd, \"name\"");
+    let row = &rows[1];
+    assert_eq!(&row[column("scenario")], "v2v");
+    assert_eq!(&row[column("rate_mpps")], "3.09");
+    assert_eq!(&row[column("window_max_mpps")], "3.09");
+    assert_eq!(&row[column("drops_by_cause")], "full=10000");
+    assert_eq!(&row[column("latency_p99_ns")], "123000");
+    assert_eq!(&row[column("offered_pps")], "");
+    assert_eq!(&row[column("parameters")], "slots=1024");
+    assert_eq!(&row[column("warnings")], "tcg;loss");
+    assert_eq!(&row[column("accelerator")], "tcg");
+}
+
+#[test]
+fn markdown_is_a_table_github_understands() {
+    let text = render(&side_by_side(), Format::Markdown);
+    let expected = "\
+### v2v, 2 guests (TCG), one way, as fast as possible, 3 times 1 s
+
+| Dataplane | Frame | Mpps | min..max | L1 Gbps | Loss % | p50 µs | p99 µs | Ratio |
+| :-- | --: | --: | --: | --: | --: | --: | --: | --: |
+| uvale | 64 | 3.18 | 3.09..3.27 | 2.14 | 0.62 | 12.4 | 123 | 1.00 |
+";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("\n- ⚠ The guests ran under TCG"), "{text}");
+    assert!(text.contains("```sh\nvale-bench v2v --vms 2\n```"), "{text}");
+    assert!(text.contains("vale-bench 0.1.0 (67e3eb8d0c, modified), Imaginary 9000, 2 processors"), "{text}");
+}
+
+#[test]
+fn a_closed_pipe_keeps_its_kind() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    for format in [Format::Table, Format::Json, Format::Csv, Format::Markdown] {
+        let error = format.report().write(&side_by_side(), &View::default(), &mut Closed).unwrap_err();
+        assert!(crate::exit::Fail::from(error).is_broken_pipe(), "{format:?}");
+    }
+}
