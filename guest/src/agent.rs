@@ -1,6 +1,7 @@
 //! The agent: answers the host's requests, one after the other, and runs the engine they ask for.
 
 use crate::channel;
+use crate::counters::{CounterPage, MAX_PORTS};
 use crate::memory::{self, PAGE};
 use crate::wire::{self, Event, GuestExtent, Hello, PROTOCOL, Phase, Reply, Request};
 use netmap_rs::csb::CsbPort;
@@ -8,7 +9,6 @@ use netmap_rs::doorbell::Doorbell;
 use netmap_rs::layout::{PortLayout, PortLocation, PortShape};
 use netmap_rs::memory::Memory;
 use pktgen::clock::{Clock, Monotonic};
-use pktgen::counters::{self, Counters};
 use pktgen::engine::{self, Control, Engine, PortEngine};
 use pktgen::port::PortError;
 use pktgen::ports::csb::CsbIo;
@@ -21,8 +21,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Ports a guest can have: one page of counters holds so many.
-pub const MAX_PORTS: usize = PAGE as usize / counters::SIZE;
 /// How long an engine may take to reach a phase or to end: it looks every few milliseconds, but the guest may be
 /// short of processor time.
 const ENGINE_DEADLINE: Duration = Duration::from_secs(20);
@@ -42,8 +40,7 @@ struct Running {
 pub struct Agent {
     control: File,
     buffer: Vec<u8>,
-    /// Shared with the host, never freed.
-    counters: Arc<Memory>,
+    counters: CounterPage,
     ports: BTreeMap<usize, GuestPort>,
     running: Option<Running>,
 }
@@ -59,6 +56,7 @@ impl Agent {
     pub fn start() -> io::Result<Agent> {
         let (counters, extents) = memory::allocate(PAGE, false)?;
         let control = channel::open(wire::CONTROL_CHANNEL)?;
+        let counters = CounterPage::new(counters);
         let mut agent =
             Agent { control, buffer: Vec::new(), counters, ports: BTreeMap::new(), running: None };
         let hello = hello(extents[0])?;
@@ -145,14 +143,6 @@ impl Agent {
         Ok(())
     }
 
-    fn counters_of(&self, port: usize) -> Result<&'static Counters, String> {
-        let place = self.counters.at::<[u8; counters::SIZE]>(0).filter(|_| port < MAX_PORTS);
-        let place = place.ok_or_else(|| format!("there are no counters for port {port}"))?;
-        // SAFETY: the page is 4096 bytes of page-aligned memory, port < MAX_PORTS entries of SIZE fit, the agent
-        // that owns it lives as long as this machine, and everyone uses Counters to reach it.
-        Ok(unsafe { Counters::at(place.as_ptr().cast::<u8>().add(port * counters::SIZE)) })
-    }
-
     fn prepare(&mut self, roles: &[(usize, PortRoles)], idle: IdlePolicy) -> Result<(), String> {
         if self.running.is_some() {
             return Err("an engine is running: ask for its report first".into());
@@ -163,7 +153,7 @@ impl Agent {
             let lease = shelf.and_then(Shelf::lease);
             let mut lease = lease.ok_or_else(|| format!("port {number} is not open"))?;
             lease.discard_received(1 << 16).map_err(|e| sentence(&e))?;
-            let member = PortEngine::new(lease, roles, self.counters_of(*number)?).map_err(|e| sentence(&e))?;
+            let member = PortEngine::new(lease, roles, self.counters.of(*number)?).map_err(|e| sentence(&e))?;
             engine.add(member);
         }
         let control = Arc::new(Control::default());
@@ -179,7 +169,7 @@ impl Agent {
         let phase = match phase {
             Phase::Receive => engine::Phase::Receive,
             Phase::Send => engine::Phase::Send,
-            Phase::Drain => engine::Phase::Drain,
+            Phase::Drain => engine::Phase::StopSend,
         };
         if running.control.advance(phase, ENGINE_DEADLINE) {
             return Ok(());

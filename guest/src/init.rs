@@ -4,21 +4,22 @@ use crate::agent::{self, Agent};
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
 use rustix::system::RebootCommand;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Modules to load, a path a line, in order.
+/// Modules to load, in order, a line each: the path, and after a space the parameters, if there are any.
 pub const MODULES: &str = "/etc/modules-load";
 /// How long the virtio-serial port may take to appear once its driver is there.
 const CHANNEL_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether this process was started by a kernel as its init.
+/// Whether this process was started by a kernel as its init: process 1, called by the name a kernel gives it. A
+/// container's first process has another.
 #[must_use]
 pub fn is_init() -> bool {
-    rustix::process::getpid().as_raw_nonzero().get() == 1
+    rustix::process::getpid().as_raw_nonzero().get() == 1 && std::env::args_os().next().is_some_and(|name| name == "/init")
 }
 
 /// Runs the guest; ends in powering off, whatever happens.
@@ -71,10 +72,12 @@ fn load_modules(list: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),
     };
-    for path in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (path, parameters) = line.split_once(' ').unwrap_or((line, ""));
         let failed = |e: &dyn std::fmt::Display| io::Error::other(format!("cannot load module {path}: {e}"));
         let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|e| failed(&e))?;
-        match rustix::system::finit_module(&file, c"", 0) {
+        let parameters = CString::new(parameters).map_err(|e| failed(&e))?;
+        match rustix::system::finit_module(&file, &parameters, 0) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(e) => return Err(failed(&e)),
         }

@@ -1,12 +1,17 @@
 //! The wake-up beside a CSB: what a "kick" is made of.
 //!
-//! Between host processes it is a pair of eventfds, as netmap's sync kloop takes them. A guest without a netmap
-//! kernel module has none; there a byte stream (a virtio-serial port) carries a byte a kick in either direction.
+//! Within a process, and with a kernel, it is a pair of eventfds, as netmap's sync kloop takes them. Elsewhere a
+//! byte stream carries a byte a kick in either direction: a virtio-serial port to a guest, a socket to another
+//! process. Who is handed an eventfd shares its flags and its counter, and can so make a write to it block; who
+//! is handed one end of a stream cannot do anything to the other end. Nothing here raises `SIGPIPE`.
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 /// Two ends of wake-ups: one to ring the other side, one to be rung by it.
@@ -17,9 +22,18 @@ pub struct Doorbell {
 
 #[derive(Debug)]
 enum Kind {
-    Events { ring: OwnedFd, rung: OwnedFd },
-    Stream(OwnedFd),
+    Events {
+        ring: OwnedFd,
+        rung: OwnedFd,
+    },
+    /// Its calls say "do not block" themselves.
+    Socket(OwnedFd),
+    /// A character device, kept non-blocking.
+    Device(OwnedFd),
 }
+
+/// Most reads in one [`Doorbell::drain`], so that a peer that never stops ringing cannot hold the reader.
+const MAX_READS: usize = 16;
 
 impl Doorbell {
     /// Two doorbells on a pair of eventfds, each the other's opposite.
@@ -36,19 +50,37 @@ impl Doorbell {
         Doorbell { kind: Kind::Events { ring, rung } }
     }
 
-    /// From a byte stream that is kept non-blocking here: a Unix socket, a virtio-serial port.
-    pub fn from_stream(fd: OwnedFd) -> io::Result<Doorbell> {
-        let flags = rustix::fs::fcntl_getfl(&fd)?;
-        rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?;
-        Ok(Doorbell { kind: Kind::Stream(fd) })
+    /// This end of a pair of connected sockets, and the other to hand to another process.
+    pub fn socket_pair() -> io::Result<(Doorbell, OwnedFd)> {
+        let (kind, flags) = (SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK);
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        Ok((Doorbell { kind: Kind::Socket(ours) }, theirs))
     }
 
-    /// The eventfds, `(ring, rung)`, to hand to another process; `None` for a stream.
+    /// From a byte stream that goes both ways: a socket, or a character device such as a virtio-serial port,
+    /// which is made non-blocking.
+    pub fn from_stream(fd: OwnedFd) -> io::Result<Doorbell> {
+        let kind = match FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode) {
+            FileType::Socket => Kind::Socket(fd),
+            FileType::CharacterDevice => {
+                let flags = rustix::fs::fcntl_getfl(&fd)?;
+                rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+                Kind::Device(fd)
+            }
+            other => {
+                let message = format!("a doorbell is a socket or a character device, not a {other:?}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(Doorbell { kind })
+    }
+
+    /// The eventfds, `(ring, rung)`, to hand to a kernel; `None` for a stream.
     #[must_use]
     pub fn eventfds(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
         match &self.kind {
             Kind::Events { ring, rung } => Some((ring.as_fd(), rung.as_fd())),
-            Kind::Stream(_) => None,
+            Kind::Socket(_) | Kind::Device(_) => None,
         }
     }
 
@@ -56,7 +88,8 @@ impl Doorbell {
     pub fn ring(&self) -> io::Result<()> {
         let written = match &self.kind {
             Kind::Events { ring, .. } => rustix::io::write(ring, &1u64.to_ne_bytes()),
-            Kind::Stream(fd) => rustix::io::write(fd, &[1]),
+            Kind::Socket(fd) => rustix::net::send(fd, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Kind::Device(fd) => rustix::io::write(fd, &[1]),
         };
         match written {
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(()),
@@ -66,13 +99,30 @@ impl Doorbell {
 
     /// Takes in the wake-ups so far; whether there were any. The end of a stream is `UnexpectedEof`.
     pub fn drain(&self) -> io::Result<bool> {
-        let mut buf = [0u8; 64];
-        match rustix::io::read(self.rung_fd(), &mut buf) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => Ok(true),
-            Err(Errno::AGAIN | Errno::INTR) => Ok(false),
-            Err(e) => Err(e.into()),
+        let mut buf = [MaybeUninit::<u8>::uninit(); 256];
+        let mut any = false;
+        for _ in 0..MAX_READS {
+            let got = match &self.kind {
+                Kind::Events { rung: fd, .. } | Kind::Device(fd) => {
+                    rustix::io::read(fd, &mut buf).map(|(b, _)| b.len())
+                }
+                Kind::Socket(fd) => {
+                    rustix::net::recv(fd, &mut buf, RecvFlags::DONTWAIT).map(|((b, _), _)| b.len())
+                }
+            };
+            match got {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => any = true,
+                Err(Errno::AGAIN | Errno::INTR) => break,
+                Err(e) => return Err(e.into()),
+            }
+            // One read takes all of an eventfd. A stream is read to its end, for an edge-triggered event loop
+            // hears of that end only once.
+            if matches!(self.kind, Kind::Events { .. }) {
+                break;
+            }
         }
+        Ok(any)
     }
 
     /// Sleeps until rung or until `timeout` has passed, and takes in the wake-ups; whether there were any.
@@ -95,7 +145,7 @@ impl Doorbell {
     pub fn rung_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             Kind::Events { rung, .. } => rung.as_fd(),
-            Kind::Stream(fd) => fd.as_fd(),
+            Kind::Socket(fd) | Kind::Device(fd) => fd.as_fd(),
         }
     }
 }

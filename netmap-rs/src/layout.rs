@@ -98,6 +98,8 @@ pub struct RawRing {
     num_slots: u32,
     buf_size: u32,
     num_bufs: u32,
+    /// Index of slot 0's own buffer, the others' follow; 0 where only who laid the port out knows.
+    first_buf: u32,
 }
 
 // SAFETY: addresses and numbers; access through them follows rules 1 to 4 on any thread, and whoever holds a
@@ -134,6 +136,7 @@ impl RawRing {
             num_slots,
             buf_size,
             num_bufs,
+            first_buf: 0,
         })
     }
 
@@ -156,6 +159,12 @@ impl RawRing {
     #[must_use]
     pub fn num_bufs(&self) -> u32 {
         self.num_bufs
+    }
+
+    /// The buffer that slot `i` was formatted with; no buffer where only who laid the port out knows.
+    #[must_use]
+    pub fn own_buf(&self, i: u32) -> u32 {
+        if self.first_buf == 0 { 0 } else { self.first_buf + i }
     }
 
     #[inline(always)]
@@ -265,10 +274,14 @@ fn check(what: &'static str, value: u64, ok: bool, range: &'static str) -> Resul
 impl PortShape {
     /// Checks every number against what a port can have.
     pub fn validate(&self) -> Result<(), LayoutError> {
-        for (what, n) in [("number of transmit rings", self.tx_rings), ("number of receive rings", self.rx_rings)] {
+        for (what, n) in
+            [("number of transmit rings", self.tx_rings), ("number of receive rings", self.rx_rings)]
+        {
             check(what, n.into(), (1..=MAX_RINGS).contains(&n), "1 to 16")?;
         }
-        for (what, n) in [("number of transmit slots", self.tx_slots), ("number of receive slots", self.rx_slots)] {
+        for (what, n) in
+            [("number of transmit slots", self.tx_slots), ("number of receive slots", self.rx_slots)]
+        {
             check(what, n.into(), (MIN_SLOTS..=MAX_SLOTS).contains(&n), "4 to 4096")?;
         }
         let n = self.buf_size;
@@ -340,10 +353,13 @@ impl PortLayout {
             return Err(too_small);
         }
         let mut all = Vec::with_capacity(self.rings.len());
+        let mut first_buf = RESERVED_BUFS;
         for (i, &ofs) in self.rings.iter().enumerate() {
             let slots_ofs = ofs + size_of::<netmap_ring>();
             let (slots, size) = (self.shape.slots_of(i), self.shape.buf_size);
             let ring = RawRing::new(mem, slots_ofs, slots, self.bufs_ofs, size, self.num_bufs);
+            let ring = ring.map(|ring| RawRing { first_buf, ..ring });
+            first_buf += slots;
             let csb = RawCsb::new(mem, &self.location, i);
             all.push(ring.zip(csb).ok_or(too_small.clone())?);
         }
@@ -367,9 +383,14 @@ impl PortLayout {
         let name = &name.as_bytes()[..name.len().min(15)];
         put(nifp + std::mem::offset_of!(netmap_if, ni_name), name);
         put(nifp + std::mem::offset_of!(netmap_if, ni_version), &crate::sys::NETMAP_API.to_ne_bytes());
-        put(nifp + std::mem::offset_of!(netmap_if, ni_tx_rings), &u32::from(self.shape.tx_rings).to_ne_bytes());
-        put(nifp + std::mem::offset_of!(netmap_if, ni_rx_rings), &u32::from(self.shape.rx_rings).to_ne_bytes());
-        let mut next_buf = RESERVED_BUFS;
+        put(
+            nifp + std::mem::offset_of!(netmap_if, ni_tx_rings),
+            &u32::from(self.shape.tx_rings).to_ne_bytes(),
+        );
+        put(
+            nifp + std::mem::offset_of!(netmap_if, ni_rx_rings),
+            &u32::from(self.shape.rx_rings).to_ne_bytes(),
+        );
         for (i, (mut ring, csb)) in tx.into_iter().chain(rx).enumerate() {
             let ofs = self.rings[i];
             put(nifp + size_of::<netmap_if>() + i * 8, &((ofs - nifp) as i64).to_ne_bytes());
@@ -384,8 +405,7 @@ impl PortLayout {
             field(std::mem::offset_of!(netmap_ring, dir), &(if is_tx { NR_TX } else { NR_RX }).to_ne_bytes());
             field(std::mem::offset_of!(netmap_ring, tail), &tail.to_ne_bytes());
             for slot in 0..ring.num_slots() {
-                ring.write_slot(slot, SlotCopy { buf_idx: next_buf, len: 0, flags: 0 });
-                next_buf += 1;
+                ring.write_slot(slot, SlotCopy { buf_idx: ring.own_buf(slot), len: 0, flags: 0 });
             }
             // SAFETY: checked by `rings`; the port has no other user yet.
             unsafe { (&raw mut (*csb.ktoa.as_ptr()).hwtail).write_volatile(tail) };
@@ -419,12 +439,14 @@ pub fn find(mem: &Memory, location: &PortLocation) -> Result<PortRings, LayoutEr
     for i in 0..(tx_rings + rx_rings) as usize {
         let rel = i64_at(in_if(size_of::<netmap_if>() + i * 8)).ok_or_else(no_if)?;
         let no_ring = || bad("offset of a ring", rel);
-        let ofs = nifp.checked_add_signed(isize::try_from(rel).map_err(|_| no_ring())?).ok_or_else(no_ring)?;
+        let ofs =
+            nifp.checked_add_signed(isize::try_from(rel).map_err(|_| no_ring())?).ok_or_else(no_ring)?;
         let in_ring = |field: usize| ofs.checked_add(field);
         let buf_ofs = i64_at(in_ring(std::mem::offset_of!(netmap_ring, buf_ofs))).ok_or_else(no_ring)?;
         let num_slots = u32_at(in_ring(std::mem::offset_of!(netmap_ring, num_slots))).ok_or_else(no_ring)?;
         let buf_size = u32_at(in_ring(std::mem::offset_of!(netmap_ring, nr_buf_size))).ok_or_else(no_ring)?;
-        if num_slots < MIN_SLOTS || num_slots > MAX_SLOTS * 4 {
+        // A hardware ring of a kernel port may be larger than any of VALE's.
+        if !(MIN_SLOTS..=MAX_SLOTS * 4).contains(&num_slots) {
             return Err(bad("number of slots", num_slots.into()));
         }
         if !(BUF_ALIGN..=MAX_BUF_SIZE).contains(&buf_size) || !buf_size.is_multiple_of(BUF_ALIGN) {
@@ -448,9 +470,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn shape() -> impl Strategy<Value = PortShape> {
-        (1u16..=4, 1u16..=4, 4u32..=64, 4u32..=64, 1u32..=32).prop_map(|(tx_rings, rx_rings, tx_slots, rx_slots, lines)| {
-            PortShape { tx_rings, rx_rings, tx_slots, rx_slots, buf_size: lines * 64 }
-        })
+        (1u16..=4, 1u16..=4, 4u32..=64, 4u32..=64, 1u32..=32).prop_map(
+            |(tx_rings, rx_rings, tx_slots, rx_slots, lines)| PortShape {
+                tx_rings,
+                rx_rings,
+                tx_slots,
+                rx_slots,
+                buf_size: lines * 64,
+            },
+        )
     }
 
     proptest! {

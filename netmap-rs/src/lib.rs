@@ -23,12 +23,15 @@
 //!    buffer its peer may be writing: it copies with volatile loads (see [`csb::kern`]).
 //! 5. **A mapping outlives its users.** Everything that holds a pointer into a [`Memory`](memory::Memory) also
 //!    holds an `Arc` of it; mappings are of files that cannot shrink (sealed memfds, guest RAM), or of devices.
-//! 6. **One owner a ring.** A ring is used through `&mut`; two handles on one ring cannot be made safely.
+//! 6. **One owner a ring.** A ring is used through `&mut`, and an application opens a port once for each
+//!    [`Memory`](memory::Memory). Who maps one file twice, or hands it to two processes, must see to it that
+//!    only one of them opens the port.
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod csb;
 pub mod cursor;
 pub mod doorbell;
+pub mod fake;
 pub mod layout;
 pub mod memory;
 pub mod portspec;

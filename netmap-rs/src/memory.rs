@@ -10,7 +10,7 @@ use rustix::mm::{MapFlags, ProtFlags};
 use std::alloc;
 use std::io;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Alignment of every [`Memory`]: a page, so that rings and buffers keep the alignment of their offsets.
 pub const ALIGN: usize = 4096;
@@ -46,7 +46,9 @@ pub enum MemoryError {
         source: io::Error,
     },
     /// An extent is empty, misaligned, or past the end of the file.
-    #[error("extent of {len} bytes at offset {offset} does not fit a file of {file_len} bytes in whole pages")]
+    #[error(
+        "extent of {len} bytes at offset {offset} does not fit a file of {file_len} bytes in whole pages"
+    )]
     BadExtent {
         /// Its length.
         len: u64,
@@ -72,6 +74,8 @@ pub struct Memory {
     base: NonNull<u8>,
     len: usize,
     backing: Backing,
+    /// Ports an application has open here, by the offset of their `netmap_if` (rule 6).
+    opened: Mutex<Vec<usize>>,
 }
 
 // SAFETY: a Memory is an address range and nothing else; all access goes through raw pointers under rules 1 to 4
@@ -87,17 +91,22 @@ impl std::fmt::Debug for Memory {
 }
 
 impl Memory {
+    fn new(base: NonNull<u8>, len: usize, backing: Backing) -> Memory {
+        Memory { base, len, backing, opened: Mutex::new(Vec::new()) }
+    }
+
     /// Zeroed memory on the heap, for peers within one process.
     ///
     /// # Panics
     /// If `len` is 0 or cannot be allocated.
     #[must_use]
     pub fn heap(len: usize) -> Arc<Memory> {
-        let layout = alloc::Layout::from_size_align(len.max(1), ALIGN).expect("a page-aligned length");
+        assert!(len > 0, "there is no empty Memory");
+        let layout = alloc::Layout::from_size_align(len, ALIGN).expect("a length that can be allocated");
         // SAFETY: the layout has a non-zero size.
         let base = unsafe { alloc::alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { alloc::handle_alloc_error(layout) };
-        Arc::new(Memory { base, len, backing: Backing::Heap(layout) })
+        Arc::new(Memory::new(base, len, Backing::Heap(layout)))
     }
 
     /// Maps the first `len` bytes of `fd`, shared and writable.
@@ -116,16 +125,18 @@ impl Memory {
     ///
     /// The file must not shrink while it is mapped: guest RAM belongs to a memfd the caller sealed.
     pub fn map_extents(fd: BorrowedFd<'_>, extents: &[Extent]) -> Result<Arc<Memory>, MemoryError> {
-        let stat = |len, source: rustix::io::Errno| MemoryError::Map { len, offset: 0, source: source.into() };
+        let stat =
+            |len, source: rustix::io::Errno| MemoryError::Map { len, offset: 0, source: source.into() };
         let file_len = rustix::fs::fstat(fd).map_err(|e| stat(0, e))?.st_size as u64;
         let page = ALIGN as u64;
         let mut total = 0u64;
         for &Extent { offset, len } in extents {
             let end = offset.checked_add(len);
+            let bad = || MemoryError::BadExtent { len, offset, file_len };
             if len == 0 || len % page != 0 || offset % page != 0 || end.is_none_or(|end| end > file_len) {
-                return Err(MemoryError::BadExtent { len, offset, file_len });
+                return Err(bad());
             }
-            total += len;
+            total = total.checked_add(len).filter(|&total| isize::try_from(total).is_ok()).ok_or_else(bad)?;
         }
         if total == 0 {
             return Err(MemoryError::BadExtent { len: 0, offset: 0, file_len });
@@ -143,7 +154,7 @@ impl Memory {
         .cast::<u8>();
         let base = NonNull::new(base).expect("mmap never answers with null");
         // From here on the reservation is unmapped when `memory` drops.
-        let memory = Memory { base, len: total as usize, backing: Backing::Mapped };
+        let memory = Memory::new(base, total as usize, Backing::Mapped);
         let mut at = 0usize;
         for &Extent { offset, len } in extents {
             // SAFETY: [at, at + len) lies inside the reservation made above, which nothing else uses yet;
@@ -172,7 +183,8 @@ impl Memory {
     #[must_use]
     pub unsafe fn from_raw(base: NonNull<u8>, len: usize, keep: Box<dyn Send + Sync>) -> Arc<Memory> {
         assert!(base.as_ptr().addr().is_multiple_of(ALIGN), "memory must be page-aligned");
-        Arc::new(Memory { base, len, backing: Backing::Lent(keep) })
+        assert!(len > 0, "there is no empty Memory");
+        Arc::new(Memory::new(base, len, Backing::Lent(keep)))
     }
 
     /// The first byte.
@@ -208,6 +220,32 @@ impl Memory {
     }
 }
 
+/// The right to be the application of one port: one at a time, within this process and mapping.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    memory: Arc<Memory>,
+    nifp_ofs: usize,
+}
+
+impl Claim {
+    /// `None` while another claim to the same port is alive.
+    pub(crate) fn new(memory: &Arc<Memory>, nifp_ofs: usize) -> Option<Claim> {
+        let mut opened = memory.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.contains(&nifp_ofs) {
+            return None;
+        }
+        opened.push(nifp_ofs);
+        Some(Claim { memory: memory.clone(), nifp_ofs })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut opened = self.memory.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|&ofs| ofs != self.nifp_ofs);
+    }
+}
+
 impl Drop for Memory {
     fn drop(&mut self) {
         match &self.backing {
@@ -227,9 +265,11 @@ impl Drop for Memory {
 /// away from the others (which would end them with SIGBUS).
 pub fn create_memfd(name: &str, len: usize) -> Result<OwnedFd, MemoryError> {
     let failed = |e: rustix::io::Errno| MemoryError::Create { len, source: e.into() };
-    let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed)?;
+    let fd =
+        rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(failed)?;
     rustix::fs::ftruncate(&fd, len as u64).map_err(failed)?;
-    rustix::fs::fcntl_add_seals(fd.as_fd(), SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL).map_err(failed)?;
+    rustix::fs::fcntl_add_seals(fd.as_fd(), SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
+        .map_err(failed)?;
     Ok(fd)
 }
 
@@ -272,7 +312,9 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let fd = create_memfd("test", 2 * ALIGN).unwrap();
         let page = ALIGN as u64;
-        for (offset, len) in [(0, 0), (0, 3 * page), (page, 2 * page), (1, page), (0, 100), (u64::MAX - 4095, page)] {
+        for (offset, len) in
+            [(0, 0), (0, 3 * page), (page, 2 * page), (1, page), (0, 100), (u64::MAX - 4095, page)]
+        {
             let e = Memory::map_extents(fd.as_fd(), &[Extent { offset, len }]).unwrap_err();
             assert!(matches!(e, MemoryError::BadExtent { .. }), "{offset} {len}: {e}");
         }

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 /// Longest sleep of an engine: how late it may see a new phase.
 pub const MAX_WAIT: Duration = Duration::from_millis(10);
-/// Longest nap of an engine with several members, and in [`Phase::Idle`].
+/// Longest nap of an engine with several members, none of whose ports it may therefore wait on.
 pub const MAX_NAP: Duration = Duration::from_millis(1);
 
 /// One member of an engine.
@@ -99,7 +99,7 @@ impl Engine {
             }
             match phase {
                 Phase::Stop => return Ok(()),
-                Phase::Idle => std::thread::sleep(MAX_NAP),
+                Phase::Idle => std::thread::sleep(MAX_WAIT),
                 Phase::Receive | Phase::Send | Phase::StopSend => {
                     let now_ns = Monotonic.now_ns();
                     let mut moved = 0;
@@ -136,7 +136,8 @@ impl Engine {
             return Ok(());
         }
         let since_ns = *idle.since_ns.get_or_insert(now_ns);
-        let due_ns = self.members.iter().filter_map(|member| member.next_ns()).filter(|&due| due > now_ns).min();
+        let due_ns =
+            self.members.iter().filter_map(|member| member.next_ns()).filter(|&due| due > now_ns).min();
         let until_due = due_ns.map_or(MAX_WAIT, |due| Duration::from_nanos(due - now_ns));
         let long = now_ns - since_ns >= u64::from(self.idle.wait_after_us) * 1000;
         match self.members.as_mut_slice() {

@@ -7,7 +7,9 @@ use crate::port::PortError;
 #[non_exhaustive]
 pub enum Error {
     /// A frame size the port cannot carry, in bytes including FCS.
-    #[error("frame size {size} is outside {min} to {max} bytes including FCS, which is what port {port} carries")]
+    #[error(
+        "frame size {size} is outside {min} to {max} bytes including FCS, which is what port {port} carries"
+    )]
     FrameSize {
         /// The size asked for.
         size: u16,

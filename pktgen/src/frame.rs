@@ -76,7 +76,8 @@ impl Mark {
             _ => return None,
         };
         let seq = (word >> 48) << 32 | u64::from(seq_low(head));
-        let sent_ns = u64::from_le_bytes(*head[48..].first_chunk().expect("the mark's head is 60 bytes long"));
+        let sent_ns =
+            u64::from_le_bytes(*head[48..].first_chunk().expect("the mark's head is 60 bytes long"));
         Some(Self { kind, stream: (word >> 32) as u16, seq, sent_ns })
     }
 
@@ -117,6 +118,12 @@ pub fn stamp(head: &mut [u8; MARK_END], sent_ns: u64, seq_low: u32) {
 #[inline]
 pub fn told_length(head: &[u8; MARK_END]) -> usize {
     usize::from(u16::from_be_bytes([head[16], head[17]])) + 14
+}
+
+/// Whether the frame's length as its IPv4 header tells it is `len`, below 2¹⁶: one comparison.
+#[inline]
+pub fn tells_length(head: &[u8; MARK_END], len: usize) -> bool {
+    u16::from_ne_bytes([head[16], head[17]]) == (len as u16).wrapping_sub(14).to_be()
 }
 
 /// Turns a marked frame round: addresses and ports swapped, kind [`Kind::Echo`]. Both checksums stay right,
@@ -230,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn both_ways_to_look_at_the_told_length_agree() {
+        let mut head = [0; MARK_END];
+        for len in [60usize, 61, 319, 1514, 9014, 65_535] {
+            head[16..18].copy_from_slice(&(len as u16 - 14).to_be_bytes());
+            assert_eq!(told_length(&head), len);
+            assert!(
+                tells_length(&head, len) && !tells_length(&head, len - 1) && !tells_length(&head, len + 256)
+            );
+        }
+    }
+
+    #[test]
     fn unmarked_short_and_future_frames_have_no_mark() {
         let mut head = [0; MARK_END];
         assert_eq!(Mark::read(&head), None);
@@ -262,8 +281,8 @@ mod tests {
     fn the_checksum_agrees_with_a_known_header() {
         // The example header of RFC 1071 implementations: checksum 0xb861 at offset 10.
         let header = [
-            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00, 0x01, 0xc0,
-            0xa8, 0x00, 0xc7,
+            0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00, 0x01,
+            0xc0, 0xa8, 0x00, 0xc7,
         ];
         assert_eq!(ipv4_checksum(&header), 0);
         let mut blank = header;

@@ -159,7 +159,11 @@ mod tests {
     fn truncated_and_padded_text_is_refused() {
         let bytes = STANDARD.decode(of(&[5, 500, 50_000]).encode()).unwrap();
         for len in 0..bytes.len() {
-            assert!(Latency::decode(&STANDARD.encode(&bytes[..len])).is_err(), "{len} of {} bytes", bytes.len());
+            assert!(
+                Latency::decode(&STANDARD.encode(&bytes[..len])).is_err(),
+                "{len} of {} bytes",
+                bytes.len()
+            );
         }
         assert!(Latency::decode(&STANDARD.encode([&bytes[..], &[0]].concat())).is_err());
     }

@@ -324,12 +324,10 @@ mod tests {
     #[test]
     fn each_arrival_is_named() {
         let mut tracker = Tracker::new(1);
-        let arrivals: Vec<_> = [10, 11, 14, 12, 12, 14, 9, 15].iter().map(|&seq| tracker.record(seq)).collect();
+        let arrivals: Vec<_> =
+            [10, 11, 14, 12, 12, 14, 9, 15].iter().map(|&seq| tracker.record(seq)).collect();
         use Arrival::*;
-        assert_eq!(
-            arrivals,
-            [InOrder, InOrder, Gap(2), Reordered, Duplicate, Duplicate, Reordered, InOrder]
-        );
+        assert_eq!(arrivals, [InOrder, InOrder, Gap(2), Reordered, Duplicate, Duplicate, Reordered, InOrder]);
         let report = tracker.report();
         assert_eq!((report.received, report.reordered, report.duplicate, report.missing), (8, 2, 2, 1));
         assert_eq!((report.first_seq, report.last_seq), (9, 15));

@@ -253,3 +253,69 @@ pub enum WorkReport {
     /// A forwarder: one report for each direction.
     Fwd(Vec<FwdReport>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json_and_back<T: Serialize + for<'a> Deserialize<'a> + PartialEq + std::fmt::Debug>(value: &T) {
+        let text = serde_json::to_string(value).unwrap();
+        assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value, "by way of {text}");
+    }
+
+    #[test]
+    fn what_crosses_to_a_guest_arrives_unchanged() {
+        let addressing = Addressing {
+            src_mac: [2, 0, 0, 0, 0, 1],
+            dst_mac: [0xff; 6],
+            src_ip: [10, 0, 0, 1],
+            dst_ip: [10, 0, 0, 2],
+            src_port: 65_535,
+            dst_port: 0,
+            flows: u32::MAX,
+        };
+        for (rate, sizes) in [
+            (Rate::Max, Sizes::Fixed(64)),
+            (Rate::Pps(0.1 + 0.2), Sizes::Cycle(vec![64, 1518])),
+            (Rate::L1Bps(1e10), Sizes::Cycle(vec![])),
+            (Rate::L2Bps(1.0 / 3.0), Sizes::Fixed(u16::MAX)),
+        ] {
+            let (addressing, count) = (addressing.clone(), Some(u64::MAX));
+            json_and_back(&PortRoles {
+                tx: Some(TxSpec { stream: 1, sizes, addressing: addressing.clone(), rate, burst: 9, count }),
+                rx: Some(RxSpec { burst: 1 }),
+                ping: Some(PingSpec {
+                    stream: 2,
+                    size: 64,
+                    addressing,
+                    rate: None,
+                    count: None,
+                    timeout_ms: 1,
+                }),
+                pong: None,
+            });
+        }
+        for rewrite in [Rewrite::Keep, Rewrite::Swap, Rewrite::Set { dst: [1; 6], src: [2; 6] }] {
+            json_and_back(&FwdSpec { burst: 3, rewrite });
+        }
+    }
+
+    #[test]
+    fn what_comes_back_from_a_guest_arrives_unchanged() {
+        let tx = TxReport { sent: u64::MAX, bytes: 1, full: 2, unsent: 3, elapsed_ns: 4, late: 5 };
+        let stream =
+            StreamReport { stream: u16::MAX, received: u64::MAX, reordered: 1, ..Default::default() };
+        let rx = RxReport { received: u64::MAX, streams: vec![stream; 3], ..Default::default() };
+        let ping =
+            PingReport { histogram: crate::latency::Latency::default().encode(), ..Default::default() };
+        let pong = PongReport { echoed: 1, dropped: u64::MAX };
+        json_and_back(&WorkReport::Port(PortReport {
+            tx: Some(tx),
+            rx: Some(rx),
+            ping: Some(ping),
+            pong: Some(pong),
+        }));
+        json_and_back(&WorkReport::Port(PortReport::default()));
+        json_and_back(&WorkReport::Fwd(vec![FwdReport { received: 3, forwarded: 2, dropped: 1 }]));
+    }
+}

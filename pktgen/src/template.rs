@@ -128,35 +128,30 @@ pub(crate) fn check_count(what: &'static str, value: u64, max: u64) -> Result<()
 #[derive(Debug, Clone)]
 pub struct Contents {
     epoch: u32,
-    buffers: Vec<Buffer>,
-}
-
-/// What is known of one buffer.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Buffer {
-    /// Epoch in the upper half, template id in the lower; 0 if nothing is known.
-    tag: u64,
-    filled: u16,
+    /// By buffer: epoch in the upper half, template id in the lower; 0 if nothing is known.
+    tags: Vec<u64>,
+    /// By buffer: how far it holds the pattern, if its tag is of this epoch.
+    filled: Vec<u16>,
 }
 
 impl Contents {
     /// Nothing is known of the `keys` buffers of a port ([`PortInfo::keys`]).
     pub fn new(keys: u32) -> Self {
-        Self { epoch: 1, buffers: vec![Buffer::default(); keys as usize] }
+        Self { epoch: 1, tags: vec![0; keys as usize], filled: vec![0; keys as usize] }
     }
 
     /// From here on nothing is known of any buffer. Constant time, but for once in 2³² calls.
     pub fn forget(&mut self) {
         self.epoch = self.epoch.checked_add(1).unwrap_or_else(|| {
-            self.buffers.fill(Buffer::default());
+            self.tags.fill(0);
             1
         });
     }
 
-    /// A short-lived view for the loop of one batch, with the table's address in registers.
+    /// A short-lived view for the loop of one batch, with the table's address at hand.
     #[inline]
     pub fn view(&mut self) -> View<'_> {
-        View { epoch: self.epoch, buffers: &mut self.buffers }
+        View { epoch: self.epoch, tags: &mut self.tags, filled: &mut self.filled }
     }
 }
 
@@ -164,7 +159,8 @@ impl Contents {
 #[derive(Debug)]
 pub struct View<'a> {
     epoch: u32,
-    buffers: &'a mut [Buffer],
+    tags: &'a mut [u64],
+    filled: &'a mut [u16],
 }
 
 impl View<'_> {
@@ -177,7 +173,7 @@ impl View<'_> {
     /// Whether the buffer `key` holds the template tagged `tag`.
     #[inline]
     pub fn holds(&self, key: Option<u32>, tag: u64) -> bool {
-        key.and_then(|key| self.buffers.get(key as usize)).is_some_and(|buffer| buffer.tag == tag)
+        key.and_then(|key| self.tags.get(key as usize)) == Some(&tag)
     }
 
     /// Writes a template into `buf`, which is the buffer `key`, and remembers it. False if the buffer is too
@@ -191,15 +187,16 @@ impl View<'_> {
         key: Option<u32>,
         buf: &mut [u8],
     ) -> bool {
-        let known = key.and_then(|key| self.buffers.get_mut(key as usize));
+        let key = key.map_or(usize::MAX, |key| key as usize);
+        let known = self.tags.get_mut(key).zip(self.filled.get_mut(key));
         let filled = match &known {
-            Some(buffer) if buffer.tag >> 32 == u64::from(self.epoch) => buffer.filled,
+            Some((tag, filled)) if **tag >> 32 == u64::from(self.epoch) => **filled,
             _ => 0,
         };
-        let Some(filled) = templates.write(size, flow, word, filled, buf) else { return false };
-        if let Some(buffer) = known {
-            let tag = u64::from(self.epoch) << 32 | u64::from(templates.id(size, flow));
-            *buffer = Buffer { tag, filled };
+        let Some(now_filled) = templates.write(size, flow, word, filled, buf) else { return false };
+        if let Some((tag, filled)) = known {
+            *tag = u64::from(self.epoch) << 32 | u64::from(templates.id(size, flow));
+            *filled = now_filled;
         }
         true
     }
@@ -212,15 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn port(max_frame: u16) -> PortInfo {
-        PortInfo {
-            name: "p".into(),
-            driver: "mem",
-            tx_slots: 8,
-            rx_slots: 8,
-            max_frame,
-            keys: 8,
-            mac: None,
-        }
+        PortInfo { name: "p".into(), driver: "mem", tx_slots: 8, rx_slots: 8, max_frame, keys: 8, mac: None }
     }
 
     fn addressing(flows: u32, src_port: u16) -> Addressing {
@@ -285,12 +274,24 @@ mod tests {
 
     #[test]
     fn sizes_and_flows_outside_their_range_are_refused() {
-        let refused = |sizes: &[u16], flows| Templates::new(&addressing(flows, 9), sizes, &port(1514)).unwrap_err();
+        let refused =
+            |sizes: &[u16], flows| Templates::new(&addressing(flows, 9), sizes, &port(1514)).unwrap_err();
         assert!(matches!(refused(&[63], 1), Error::FrameSize { size: 63, min: 64, max: 1518, .. }));
         assert!(matches!(refused(&[64, 1519], 1), Error::FrameSize { size: 1519, .. }));
         assert!(matches!(refused(&[], 1), Error::Count { value: 0, .. }));
         assert!(matches!(refused(&[64], 0), Error::Count { what: "flows", value: 0, .. }));
         assert!(Templates::new(&addressing(1, 9), &[64, 1518], &port(1514)).is_ok());
+    }
+
+    #[test]
+    fn forgetting_works_when_epochs_run_out() {
+        let templates = Templates::new(&addressing(1, 9), &[64], &port(2048)).unwrap();
+        let mut contents = Contents::new(1);
+        assert!(contents.view().write(&templates, (0, 0), 0, Some(0), &mut [0; 64]));
+        contents.epoch = u32::MAX;
+        contents.forget();
+        let view = contents.view();
+        assert!(!view.holds(Some(0), view.tag(0)), "the first epoch's tags came back to life");
     }
 
     #[test]

@@ -101,8 +101,9 @@ impl Fail {
         &self.error
     }
 
-    /// True if the reader of standard output went away, as `| head` does; nothing is wrong then.
-    pub fn is_broken_pipe(&self) -> bool {
+    /// Whether a pipe or socket whose other end is gone is among the causes. Of standard output that is no
+    /// failure; of anything else it is.
+    pub(crate) fn is_broken_pipe(&self) -> bool {
         self.error.chain().any(|cause| {
             cause
                 .downcast_ref::<std::io::Error>()

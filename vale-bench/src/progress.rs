@@ -146,7 +146,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn style() -> ProgressStyle {
-
     ProgressStyle::with_template("{wide_msg} {bar:16.cyan} {elapsed_precise}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━╸ ")

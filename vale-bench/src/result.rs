@@ -26,9 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use file::{FileError, OutputFile};
 pub use latency::{HistogramError, Latency};
-pub use manifest::{
-    Cpu, GuestKernel, Host, Hugepages, Manifest, Memory, NetmapModule, Pin, Qemu, Tool, Vm,
-};
+pub use manifest::{Cpu, GuestKernel, Host, Hugepages, Manifest, Memory, NetmapModule, Pin, Qemu, Tool, Vm};
 pub use port::{
     PingCounts, PongCounts, PortCounts, PortResult, RxCounts, StreamCounts, TxCounts, Window, WindowPort,
 };

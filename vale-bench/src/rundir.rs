@@ -1,6 +1,6 @@
 //! A private directory per run, and the recovery of what a killed run left behind.
 //!
-//! Each run makes a directory of its own below [`runtime_dir`], holds a lock in it for as long as it lives, and
+//! Each run makes a directory of its own below [`runtime_dir`], holds a lock on it for as long as it lives, and
 //! writes down in a journal whatever would outlive it: child processes, and files elsewhere. A run that ends
 //! removes all of it. A run that was killed cannot, but the kernel frees its lock: the next run finds the free
 //! lock, ends what the journal names, and removes the directory ([`recover`]).
@@ -22,23 +22,33 @@ use std::path::{Path, PathBuf};
 pub use base::runtime_dir;
 pub use journal::Record;
 pub use process::ProcessId;
-pub use recover::{Recovered, recover, recover_in};
+pub use recover::{Recovered, Recovery, recover, recover_in};
 
 use journal::Journal;
 
-/// Names of what a run directory has of its own.
-const LOCK: &str = "lock";
+/// What a run directory has of its own.
 const JOURNAL: &str = "journal";
+
+/// How names of run directories begin.
 const RUN_PREFIX: &str = "run-";
 
 /// Longest path of a run directory: a socket's path has 107 bytes, and names inside want some of them.
 const RUN_PATH_MAX: usize = 80;
 
+/// [`runtime_dir`], made if need be and found private to this user: for sockets that other runs find by name.
+pub fn ensure_runtime_dir() -> Result<PathBuf, RunDirError> {
+    let base = runtime_dir()?;
+    base::ensure(&base)?;
+    Ok(base)
+}
+
 /// Why there is no run directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
     /// No place for it is known.
-    #[error("no directory for run-time files: set VALE_BENCH_RUNTIME_DIR (neither XDG_RUNTIME_DIR nor HOME is)")]
+    #[error(
+        "no directory for run-time files: set VALE_BENCH_RUNTIME_DIR (neither XDG_RUNTIME_DIR nor HOME is)"
+    )]
     NoPlace,
     /// The place belongs to someone else, or others may look into it.
     #[error("{} cannot hold run-time files: {problem}", path.display())]
@@ -81,7 +91,7 @@ impl RunDirError {
 pub struct RunDir {
     path: PathBuf,
     journal: Journal,
-    /// Held, never read: the kernel frees it when this process ends, however it ends.
+    /// The directory, open and locked: the kernel frees the lock when this process ends, however it ends.
     _lock: File,
 }
 
@@ -97,11 +107,10 @@ impl RunDir {
         // While this is held nobody takes the directory for that of a dead run before it is locked.
         let _creating = base::lock(base)?;
         let path = base::new_run(base)?;
-        let lock_path = path.join(LOCK);
-        let lock = File::create_new(&lock_path).map_err(RunDirError::io("create", &lock_path))?;
+        let lock = File::open(&path).map_err(RunDirError::io("open", &path))?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
             .map_err(io::Error::from)
-            .map_err(RunDirError::io("lock", &lock_path))?;
+            .map_err(RunDirError::io("lock", &path))?;
         let journal_path = path.join(JOURNAL);
         let journal = Journal::create(&journal_path).map_err(RunDirError::io("create", &journal_path))?;
         Ok(RunDir { path, journal, _lock: lock })

@@ -21,7 +21,7 @@ use super::{BadCursor, protocol};
 use crate::cursor;
 use crate::doorbell::Doorbell;
 use crate::layout::{self, LayoutError, PortLocation, RawCsb, RawRing, SlotCopy};
-use crate::memory::Memory;
+use crate::memory::{Claim, Memory};
 use std::io;
 use std::slice;
 use std::sync::Arc;
@@ -52,7 +52,8 @@ pub struct RxSlot<'a> {
 /// What both directions have.
 #[derive(Debug)]
 struct Half {
-    _mem: Arc<Memory>,
+    /// Keeps the memory mapped (rule 5) and everyone else from opening the port (rule 6).
+    _claim: Arc<Claim>,
     ring: RawRing,
     csb: RawCsb,
     head: u32,
@@ -61,20 +62,43 @@ struct Half {
 }
 
 impl Half {
-    fn new(mem: Arc<Memory>, ring: RawRing, csb: RawCsb) -> Result<Half, BadCursor> {
-        let mut half = Half { _mem: mem, ring, csb, head: 0, hwcur: 0, hwtail: 0 };
+    /// Begins where an application that had the port before stopped; in a fresh port that is slot 0.
+    fn new(claim: Arc<Claim>, ring: RawRing, csb: RawCsb) -> Result<Half, BadCursor> {
+        let num_slots = ring.num_slots();
         let (hwcur, hwtail) = protocol::read(&csb.ktoa_cursors());
-        half.take(hwcur, hwtail)?;
-        half.head = hwcur;
-        Ok(half)
+        for (word, value) in [("hwcur", hwcur), ("hwtail", hwtail)] {
+            if value >= num_slots {
+                return Err(BadCursor { word, value, from: 0, to: num_slots - 1, num_slots });
+            }
+        }
+        let (_, head) = protocol::read(&csb.atok_cursors());
+        let head = if cursor::within(head, hwcur, hwtail, num_slots) { head } else { hwcur };
+        Ok(Half { _claim: claim, ring, csb, head, hwcur, hwtail })
     }
 
+    /// Takes over the other side's cursors. Both only ever go forward; `hwcur` stops at `head`, `hwtail` one
+    /// slot before `hwcur`. A slot that was ours therefore stays ours, which rule 1 needs.
     #[inline(always)]
     fn take(&mut self, hwcur: u32, hwtail: u32) -> Result<(), BadCursor> {
         let n = self.ring.num_slots();
-        if hwcur >= n || hwtail >= n {
-            let (word, value) = if hwtail >= n { ("hwtail", hwtail) } else { ("hwcur", hwcur) };
-            return Err(BadCursor { word, value, from: 0, to: n - 1, num_slots: n });
+        if !cursor::within(hwcur, self.hwcur, self.head, n) {
+            return Err(BadCursor {
+                word: "hwcur",
+                value: hwcur,
+                from: self.hwcur,
+                to: self.head,
+                num_slots: n,
+            });
+        }
+        let last = cursor::prev(hwcur, n);
+        if !cursor::within(hwtail, self.hwtail, last, n) {
+            return Err(BadCursor {
+                word: "hwtail",
+                value: hwtail,
+                from: self.hwtail,
+                to: last,
+                num_slots: n,
+            });
         }
         (self.hwcur, self.hwtail) = (hwcur, hwtail);
         Ok(())
@@ -99,34 +123,43 @@ impl Half {
 
 /// A transmit ring. `[head, hwtail)` are free slots.
 #[derive(Debug)]
-pub struct TxRing(Half);
+pub struct TxRing {
+    half: Half,
+    bad_slots: u64,
+}
 
 impl TxRing {
     /// Learns what the other side has taken.
     #[inline(always)]
     pub fn sync(&mut self) -> Result<(), BadCursor> {
-        self.0.sync()
+        self.half.sync()
     }
 
     /// Free slots known of at the last [`sync`](TxRing::sync).
     #[inline(always)]
     #[must_use]
     pub fn space(&self) -> u32 {
-        self.0.avail()
+        self.half.avail()
     }
 
-    /// Lends up to `max` free slots, one after the other; `fill` returns the frame's length, or 0 to end the
-    /// batch before that slot. Returns how many were filled. They are sent by [`publish`](TxRing::publish).
+    /// Lends up to `max` free slots, one after the other; `fill` returns the frame's length in bytes, at most
+    /// the buffer's, or 0 to end the batch before that slot. Returns how many were filled. They are sent by
+    /// [`publish`](TxRing::publish).
+    ///
+    /// A slot that names no buffer ends the batch too, and is counted in [`bad_slots`](TxRing::bad_slots).
     #[inline(always)]
     pub fn fill<F: FnMut(&mut TxSlot<'_>) -> u16>(&mut self, max: u32, mut fill: F) -> u32 {
-        let half = &mut self.0;
+        let half = &mut self.half;
         let (n, want) = (half.ring.num_slots(), max.min(half.avail()));
         let size = half.ring.buf_size() as usize;
         let mut at = half.head;
         let mut done = 0;
         while done < want {
             let buf_idx = half.ring.read_slot(at).buf_idx;
-            let Some(buf) = half.ring.buf(buf_idx) else { break };
+            let Some(buf) = half.ring.buf(buf_idx) else {
+                self.bad_slots += 1;
+                break;
+            };
             // SAFETY: rule 1: the slot is in [head, tail), so its buffer is ours; `buf` vouches for the bounds,
             // and one slot is lent at a time, for no longer than the closure runs.
             let buf = unsafe { slice::from_raw_parts_mut(buf.as_ptr(), size) };
@@ -135,6 +168,7 @@ impl TxRing {
             if len == 0 {
                 break;
             }
+            debug_assert!(usize::from(len) <= size, "{len} bytes in a buffer of {size}");
             let flags = slot.flags;
             half.ring.write_len_flags(at, len, flags);
             at = cursor::add(at, 1, n);
@@ -148,32 +182,38 @@ impl TxRing {
     #[inline(always)]
     #[must_use = "a sleeping switch must be kicked"]
     pub fn publish(&mut self) -> bool {
-        self.0.publish()
+        self.half.publish()
     }
 
     /// Slots given and not taken as of the last [`sync`](TxRing::sync).
     #[inline(always)]
     #[must_use]
     pub fn pending(&self) -> u32 {
-        cursor::distance(self.0.hwcur, self.0.head, self.0.ring.num_slots())
+        cursor::distance(self.half.hwcur, self.half.head, self.half.ring.num_slots())
+    }
+
+    /// Times a batch ended at a slot that names no buffer: the other side spoilt the ring.
+    #[must_use]
+    pub fn bad_slots(&self) -> u64 {
+        self.bad_slots
     }
 
     /// Slots in the ring.
     #[must_use]
     pub fn num_slots(&self) -> u32 {
-        self.0.ring.num_slots()
+        self.half.ring.num_slots()
     }
 
     /// Bytes in a buffer.
     #[must_use]
     pub fn buf_size(&self) -> u32 {
-        self.0.ring.buf_size()
+        self.half.ring.buf_size()
     }
 
     /// One past the largest buffer index this ring can name.
     #[must_use]
     pub fn num_bufs(&self) -> u32 {
-        self.0.ring.num_bufs()
+        self.half.ring.num_bufs()
     }
 }
 
@@ -252,6 +292,9 @@ pub enum OpenError {
     /// Its cursors are impossible.
     #[error(transparent)]
     Cursor(#[from] BadCursor),
+    /// This process has it open already, on the same mapping.
+    #[error("the port is open already")]
+    Busy,
 }
 
 /// A port in CSB mode: its rings, and the doorbell beside them.
@@ -268,11 +311,19 @@ pub struct CsbPort {
 impl CsbPort {
     /// Opens the port at `location`, which someone else formatted; nothing it says is believed unchecked.
     ///
-    /// There must be one application half a port (rule 6); the switch that hands out locations sees to that.
-    pub fn open(mem: &Arc<Memory>, location: &PortLocation, doorbell: Doorbell) -> Result<CsbPort, OpenError> {
+    /// There must be one application half a port (rule 6): a second one on the same [`Memory`] is refused, and
+    /// the switch that hands out memory sees to it that nobody else has any. Once every ring is dropped the
+    /// port can be opened again, and goes on where it was.
+    pub fn open(
+        mem: &Arc<Memory>,
+        location: &PortLocation,
+        doorbell: Doorbell,
+    ) -> Result<CsbPort, OpenError> {
+        let claim = Arc::new(Claim::new(mem, location.nifp_ofs).ok_or(OpenError::Busy)?);
         let rings = layout::find(mem, location)?;
-        let half = |(ring, csb)| Half::new(mem.clone(), ring, csb);
-        let tx = rings.tx.into_iter().map(|r| half(r).map(TxRing)).collect::<Result<_, _>>()?;
+        let half = |(ring, csb)| Half::new(claim.clone(), ring, csb);
+        let tx = rings.tx.into_iter().map(|r| half(r).map(|half| TxRing { half, bad_slots: 0 }));
+        let tx = tx.collect::<Result<_, _>>()?;
         let rx = rings.rx.into_iter().map(|r| half(r).map(|half| RxRing { half, bad_slots: 0 }));
         Ok(CsbPort { tx, rx: rx.collect::<Result<_, _>>()?, doorbell })
     }
@@ -281,7 +332,7 @@ impl CsbPort {
     /// has passed, or something else rang.
     pub fn wait(&mut self, tx: bool, rx: bool, timeout: Duration) -> io::Result<()> {
         let invalid = |e: BadCursor| io::Error::new(io::ErrorKind::InvalidData, e);
-        let tx = self.tx.iter_mut().map(|r| &mut r.0).filter(|_| tx);
+        let tx = self.tx.iter_mut().map(|r| &mut r.half).filter(|_| tx);
         let rx = self.rx.iter_mut().map(|r| &mut r.half).filter(|_| rx);
         let mut halves: Vec<&mut Half> = tx.chain(rx).collect();
         for half in &halves {

@@ -26,6 +26,8 @@ pub struct BadSlot {
     pub num_bufs: u32,
     /// Length found.
     pub len: u16,
+    /// `NS_*` flags found.
+    pub flags: u16,
 }
 
 /// A frame in a transmit ring: an address and length inside the port's memory, and the slot's flags.
@@ -63,6 +65,28 @@ impl Frame {
         self.flags
     }
 
+    /// A copy of the bytes.
+    ///
+    /// # Safety
+    /// The memory the frame came from must still be mapped.
+    #[must_use]
+    pub unsafe fn to_vec(&self) -> Vec<u8> {
+        // SAFETY: `len` bytes from `ptr` lie in one buffer, which the caller keeps mapped; volatile by rule 4.
+        (0..usize::from(self.len)).map(|i| unsafe { self.ptr.add(i).as_ptr().read_volatile() }).collect()
+    }
+
+    /// Writes `bytes` to the start of `staging`, as a frame without flags; `None` if a slot cannot hold so many
+    /// or they do not fit in whole lines.
+    pub(crate) fn stage(staging: &Memory, bytes: &[u8]) -> Option<Frame> {
+        let len = u16::try_from(bytes.len()).ok()?;
+        let ptr = staging.array::<u8>(0, bytes.len().max(1).next_multiple_of(64))?;
+        for (i, &byte) in bytes.iter().enumerate() {
+            // SAFETY: i < bytes.len(), and so many bytes lie inside `staging`.
+            unsafe { ptr.add(i).as_ptr().write_volatile(byte) };
+        }
+        Some(Frame { ptr, len, flags: 0 })
+    }
+
     /// Asks for the first line to be brought into the cache.
     #[inline(always)]
     pub fn prefetch(&self) {
@@ -79,7 +103,10 @@ impl Frame {
         // SAFETY: a buffer has at least 64 bytes (BUF_ALIGN) at a 64-byte boundary, the caller keeps it mapped;
         // volatile by rule 4.
         let (a, b) = unsafe {
-            (self.ptr.cast::<u64>().as_ptr().read_volatile(), self.ptr.cast::<u32>().as_ptr().add(2).read_volatile())
+            (
+                self.ptr.cast::<u64>().as_ptr().read_volatile(),
+                self.ptr.cast::<u32>().as_ptr().add(2).read_volatile(),
+            )
         };
         let (a, b) = (u64::from_le(a), u64::from(u32::from_le(b)));
         (a & 0xffff_ffff_ffff, (a >> 48) | (b << 16))
@@ -209,8 +236,19 @@ impl KernTx {
         let SlotCopy { buf_idx, len, flags } = ring.read_slot(slot);
         match ring.buf(buf_idx) {
             Some(ptr) if u32::from(len) <= ring.buf_size() => Ok(Frame { ptr, len, flags }),
-            _ => Err(BadSlot { slot, buf_idx, num_bufs: ring.num_bufs(), len }),
+            _ => Err(BadSlot { slot, buf_idx, num_bufs: ring.num_bufs(), len, flags }),
         }
+    }
+
+    /// Gives the slot `k` slots after the first one pending its own buffer again, if it names none; whether so.
+    pub fn restore(&mut self, k: u32) -> bool {
+        let ring = &mut self.0.ring;
+        let slot = cursor::add(self.0.hwcur, k, ring.num_slots());
+        let bad = ring.buf(ring.read_slot(slot).buf_idx).is_none();
+        if bad {
+            ring.write_slot(slot, SlotCopy { buf_idx: ring.own_buf(slot), len: 0, flags: 0 });
+        }
+        bad
     }
 
     /// Gives the first `n` pending slots back to the application; whether it sleeps and must be woken.
@@ -234,15 +272,13 @@ impl KernTx {
 #[derive(Debug)]
 pub struct KernRx {
     half: Half,
-    first_buf: u32,
 }
 
 impl KernRx {
     /// Takes over a freshly formatted ring of `mem`.
     #[must_use]
     pub fn new(mem: Arc<Memory>, (ring, csb): (RawRing, RawCsb)) -> KernRx {
-        let first_buf = ring.read_slot(0).buf_idx;
-        KernRx { half: Half { _mem: mem, ring, csb, hwcur: 0, hwtail: 0 }, first_buf }
+        KernRx { half: Half { _mem: mem, ring, csb, hwcur: 0, hwtail: 0 } }
     }
 
     /// Slots that can be filled now.
@@ -289,10 +325,9 @@ impl KernRx {
         let buf_idx = ring.read_slot(slot).buf_idx;
         let fits = u32::from(frame.len) <= ring.buf_size();
         let Some(buf) = ring.buf(buf_idx).filter(|_| fits) else {
-            let bad = BadSlot { slot, buf_idx, num_bufs: ring.num_bufs(), len: frame.len };
+            let bad = BadSlot { slot, buf_idx, num_bufs: ring.num_bufs(), len: frame.len, flags };
             if ring.buf(buf_idx).is_none() {
-                let buf_idx = self.first_buf.wrapping_add(slot);
-                ring.write_slot(slot, SlotCopy { buf_idx, len: 0, flags: 0 });
+                ring.write_slot(slot, SlotCopy { buf_idx: ring.own_buf(slot), len: 0, flags: 0 });
             }
             return Err(bad);
         };

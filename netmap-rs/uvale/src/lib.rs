@@ -20,7 +20,9 @@
 
 pub mod counters;
 pub mod daemon;
+pub mod faults;
 pub mod forward;
+pub mod port;
 pub mod switch;
 pub mod table;
 pub mod wire;

@@ -4,23 +4,29 @@
 //! gathers where processors are scarce, and at last raises every ring's need-kick flag and sleeps until an
 //! application kicks or a command comes.
 
+mod error;
+mod runner;
+
+pub use crate::faults::{Fault, FaultKind};
+pub use error::SwitchError;
+
 use crate::counters::{Counters, Snapshot};
-use crate::forward::{Forwarder, MAX_PORTS, SwitchPort};
-use crossbeam_channel::{Receiver, Sender};
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
-use netmap_rs::csb::app::OpenError;
+use crate::faults::FaultLog;
+use crate::forward::MAX_PORTS;
+use crate::port::SwitchPort;
+use crossbeam_channel::Sender;
+use mio::{Poll, Waker};
 use netmap_rs::csb::CsbPort;
+use netmap_rs::csb::app::OpenError;
 use netmap_rs::doorbell::Doorbell;
-use netmap_rs::layout::{LayoutError, PortLayout, PortLocation, PortShape};
-use netmap_rs::memory::{self, Memory, MemoryError};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use netmap_rs::layout::{PortLayout, PortLocation, PortShape};
+use netmap_rs::memory::{self, Memory};
+use runner::{Command, InsertError, Runner, Shared};
+use rustix::fd::{AsFd, OwnedFd};
 use serde::{Deserialize, Serialize};
-use std::io;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 /// Index of a port on its switch, 0 to 253.
 pub type PortId = u8;
@@ -53,73 +59,6 @@ pub struct SwitchConfig {
     pub idle: IdlePolicy,
 }
 
-/// A switch or a port could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum SwitchError {
-    /// The thread or its descriptors.
-    #[error("cannot start switch {name}")]
-    Start {
-        /// Its name.
-        name: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The processor asked for is not to be had.
-    #[error("cannot run switch {name} on processor {cpu}")]
-    Pin {
-        /// Its name.
-        name: String,
-        /// The processor.
-        cpu: usize,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is a port already, or no such index.
-    #[error("port {index} of switch {name} is taken")]
-    Taken {
-        /// The switch.
-        name: String,
-        /// The index.
-        index: PortId,
-    },
-    /// No index is free.
-    #[error("switch {name} has no free port of its {MAX_PORTS}")]
-    Full {
-        /// The switch.
-        name: String,
-    },
-    /// The port's memory does not fit it.
-    #[error("cannot lay out port {port}")]
-    Layout {
-        /// The port.
-        port: String,
-        /// Why.
-        source: LayoutError,
-    },
-    /// The port's memory could not be had.
-    #[error("cannot get memory for port {port}")]
-    Memory {
-        /// The port.
-        port: String,
-        /// Why.
-        source: MemoryError,
-    },
-    /// The port's doorbell could not be made or watched.
-    #[error("cannot set up the doorbell of port {port}")]
-    Doorbell {
-        /// The port.
-        port: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// The thread is gone.
-    #[error("switch {name} has stopped")]
-    Stopped {
-        /// Its name.
-        name: String,
-    },
-}
-
 /// A port in host memory, as its application needs it.
 #[derive(Debug)]
 pub struct HostPort {
@@ -142,19 +81,15 @@ impl HostPort {
     }
 }
 
-/// Something a port did that a maintainer would want to know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The port.
-    pub port: PortId,
-    /// What happened.
-    pub what: String,
-}
-
-enum Command {
-    Insert { index: Option<PortId>, port: Box<SwitchPort>, reply: Sender<Result<PortId, (bool, PortId)>> },
-    Remove { index: PortId, reply: Sender<bool> },
-    Stop,
+/// A port in host memory for another process: what is sent over.
+#[derive(Debug)]
+pub(crate) struct RemoteParts {
+    pub(crate) id: PortId,
+    pub(crate) memfd: OwnedFd,
+    pub(crate) len: usize,
+    pub(crate) location: PortLocation,
+    /// The application's end, a socket.
+    pub(crate) doorbell: OwnedFd,
 }
 
 struct Registered {
@@ -162,22 +97,11 @@ struct Registered {
     counters: Arc<Counters>,
 }
 
-struct Shared {
-    asked: AtomicBool,
-    waker: Waker,
-    tid: AtomicI32,
-    sleeps: AtomicU64,
-    naps: AtomicU64,
-    faults: Mutex<Vec<Fault>>,
-}
-
-/// At most this many faults are kept; the counters go on.
-const MAX_FAULTS: usize = 64;
-
 /// A running switch. Dropping it stops the thread; applications keep their memory and see no more traffic.
 pub struct Switch {
     config: SwitchConfig,
     shared: Arc<Shared>,
+    faults: FaultLog,
     commands: Sender<Command>,
     registered: Mutex<Vec<Option<Registered>>>,
     thread: Option<JoinHandle<()>>,
@@ -194,40 +118,17 @@ impl Switch {
     pub fn start(config: SwitchConfig) -> Result<Switch, SwitchError> {
         let failed = |source| SwitchError::Start { name: config.name.clone(), source };
         let poll = Poll::new().map_err(failed)?;
-        let waker = Waker::new(poll.registry(), WAKE).map_err(failed)?;
-        let shared = Arc::new(Shared {
-            asked: AtomicBool::new(false),
-            waker,
-            tid: AtomicI32::new(0),
-            sleeps: AtomicU64::new(0),
-            naps: AtomicU64::new(0),
-            faults: Mutex::new(Vec::new()),
-        });
+        let waker = Waker::new(poll.registry(), runner::WAKE).map_err(failed)?;
+        let shared = Arc::new(Shared::new(waker));
         let (commands, receiver) = crossbeam_channel::unbounded();
         let (ready, started) = crossbeam_channel::bounded(1);
-        let mut runner = Runner {
-            forwarder: Forwarder::default(),
-            active: Vec::new(),
-            poll,
-            commands: receiver,
-            shared: shared.clone(),
-            idle: config.idle,
-        };
+        let mut runner = Runner::new(poll, receiver, shared.clone(), config.idle);
+        let faults = runner.fault_log();
         let cpu = config.cpu;
         let thread = std::thread::Builder::new()
             .name(format!("uvale {}", config.name))
             .spawn(move || {
-                runner.shared.tid.store(rustix::thread::gettid().as_raw_nonzero().get(), Ordering::Relaxed);
-                // Naps are as short as asked for, not rounded up by the default slack of 50 µs.
-                let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1000));
-                let pinned = cpu.map_or(Ok(()), |cpu| {
-                    let mut set = rustix::thread::CpuSet::new();
-                    if cpu >= rustix::thread::CpuSet::MAX_CPU {
-                        return Err(io::Error::from(rustix::io::Errno::INVAL));
-                    }
-                    set.set(cpu);
-                    rustix::thread::sched_setaffinity(None, &set).map_err(io::Error::from)
-                });
+                let pinned = runner.prepare(cpu);
                 let go = pinned.is_ok();
                 let _ = ready.send(pinned);
                 if go {
@@ -240,7 +141,7 @@ impl Switch {
             return Err(SwitchError::Pin { name: config.name, cpu, source });
         }
         let registered = Mutex::new((0..MAX_PORTS).map(|_| None).collect());
-        Ok(Switch { config, shared, commands, registered, thread: Some(thread) })
+        Ok(Switch { config, shared, faults, commands, registered, thread: Some(thread) })
     }
 
     /// The name it was started with.
@@ -261,6 +162,12 @@ impl Switch {
         self.shared.tid.load(Ordering::Relaxed)
     }
 
+    /// Whether the thread runs. It stops when the switch is dropped, or at a fault of its own.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Adds a port in fresh host memory, at `index` or the lowest free one.
     pub fn add_host_port(
         &self,
@@ -269,13 +176,24 @@ impl Switch {
         index: Option<PortId>,
     ) -> Result<HostPort, SwitchError> {
         let layout = self.layout(name, shape)?;
-        let memory_error = |source| SwitchError::Memory { port: name.to_owned(), source };
-        let memfd = memory::create_memfd(&format!("uvale:{name}"), layout.len()).map_err(memory_error)?;
-        let memory = Memory::map_sealed(memfd.as_fd(), layout.len()).map_err(memory_error)?;
-        let doorbells = Doorbell::pair().map_err(|source| SwitchError::Doorbell { port: name.to_owned(), source });
+        let (memfd, memory) = host_memory(name, &layout)?;
+        let doorbells =
+            Doorbell::pair().map_err(|source| SwitchError::Doorbell { port: name.to_owned(), source });
         let (ours, doorbell) = doorbells?;
         let id = self.add_port(name, &layout, &memory, ours, index)?;
         Ok(HostPort { id, memfd, memory, location: layout.location(), doorbell })
+    }
+
+    /// Adds a port in fresh host memory for another process, which is not trusted: its doorbell is a socket, for
+    /// whoever is handed an eventfd can make the switch's write to it block.
+    pub(crate) fn add_remote_port(&self, name: &str, shape: &PortShape) -> Result<RemoteParts, SwitchError> {
+        let layout = self.layout(name, shape)?;
+        let (memfd, memory) = host_memory(name, &layout)?;
+        let doorbells = Doorbell::socket_pair();
+        let (ours, doorbell) =
+            doorbells.map_err(|source| SwitchError::Doorbell { port: name.to_owned(), source })?;
+        let id = self.add_port(name, &layout, &memory, ours, None)?;
+        Ok(RemoteParts { id, memfd, len: memory.len(), location: layout.location(), doorbell })
     }
 
     /// Adds a port in memory the caller has, a guest's RAM: its index and where in `memory` it was laid out.
@@ -313,8 +231,13 @@ impl Switch {
         self.command(Command::Insert { index, port: Box::new(port), reply })?;
         let id = match answer.recv().map_err(|_| self.stopped())? {
             Ok(id) => id,
-            Err((true, index)) => return Err(SwitchError::Taken { name: self.config.name.clone(), index }),
-            Err((false, _)) => return Err(SwitchError::Full { name: self.config.name.clone() }),
+            Err(InsertError::Taken(index)) => {
+                return Err(SwitchError::Taken { name: self.config.name.clone(), index });
+            }
+            Err(InsertError::Full) => return Err(SwitchError::Full { name: self.config.name.clone() }),
+            Err(InsertError::Doorbell(source)) => {
+                return Err(SwitchError::Doorbell { port: name.to_owned(), source });
+            }
         };
         registered[usize::from(id)] = Some(Registered { name: name.to_owned(), counters });
         Ok(id)
@@ -329,7 +252,8 @@ impl Switch {
         if let Some(place) = registered.get_mut(usize::from(index)) {
             *place = None;
         }
-        Ok(removed)
+        // Its memory is unmapped here and not on the thread that forwards.
+        Ok(removed.is_some())
     }
 
     /// Every port's name and counters.
@@ -337,7 +261,9 @@ impl Switch {
     pub fn ports(&self) -> Vec<(PortId, String, Snapshot)> {
         let registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         let ports = registered.iter().enumerate();
-        ports.filter_map(|(i, r)| r.as_ref().map(|r| (i as PortId, r.name.clone(), r.counters.snapshot()))).collect()
+        ports
+            .filter_map(|(i, r)| r.as_ref().map(|r| (i as PortId, r.name.clone(), r.counters.snapshot())))
+            .collect()
     }
 
     /// One port's counters.
@@ -353,10 +279,10 @@ impl Switch {
         (self.shared.sleeps.load(Ordering::Relaxed), self.shared.naps.load(Ordering::Relaxed))
     }
 
-    /// Takes the faults since the last call.
+    /// Takes the faults since the last call: for each port the first of each kind.
     #[must_use]
     pub fn take_faults(&self) -> Vec<Fault> {
-        std::mem::take(&mut self.shared.faults.lock().unwrap_or_else(PoisonError::into_inner))
+        self.faults.take()
     }
 
     fn stopped(&self) -> SwitchError {
@@ -365,9 +291,15 @@ impl Switch {
 
     fn command(&self, command: Command) -> Result<(), SwitchError> {
         self.commands.send(command).map_err(|_| self.stopped())?;
-        self.shared.asked.store(true, Ordering::Release);
-        self.shared.waker.wake().map_err(|_| self.stopped())
+        self.shared.ask().map_err(|_| self.stopped())
     }
+}
+
+fn host_memory(port: &str, layout: &PortLayout) -> Result<(OwnedFd, Arc<Memory>), SwitchError> {
+    let failed = |source| SwitchError::Memory { port: port.to_owned(), source };
+    let memfd = memory::create_memfd(&format!("uvale:{port}"), layout.len()).map_err(failed)?;
+    let memory = Memory::map_sealed(memfd.as_fd(), layout.len()).map_err(failed)?;
+    Ok((memfd, memory))
 }
 
 impl Drop for Switch {
@@ -376,136 +308,5 @@ impl Drop for Switch {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-    }
-}
-
-/// Token of the waker; ports use their index.
-const WAKE: Token = Token(MAX_PORTS);
-/// The longest sleep: a bound on how long anything missed can go unnoticed.
-const MAX_SLEEP: Duration = Duration::from_secs(1);
-
-struct Runner {
-    forwarder: Forwarder,
-    /// Indices of the ports there are, in order.
-    active: Vec<PortId>,
-    poll: Poll,
-    commands: Receiver<Command>,
-    shared: Arc<Shared>,
-    idle: IdlePolicy,
-}
-
-impl Runner {
-    fn run(&mut self) {
-        let mut events = Events::with_capacity(64);
-        let mut empty_rounds = 0u32;
-        let mut idle_since = None;
-        loop {
-            if self.shared.asked.load(Ordering::Relaxed) && !self.obey() {
-                return;
-            }
-            let mut taken = 0;
-            for i in 0..self.active.len() {
-                taken += self.forwarder.forward_from(self.active[i]);
-            }
-            if taken > 0 {
-                empty_rounds = 0;
-                idle_since = None;
-                continue;
-            }
-            empty_rounds += 1;
-            if empty_rounds <= self.idle.spin_rounds {
-                std::hint::spin_loop();
-                continue;
-            }
-            empty_rounds = self.idle.spin_rounds;
-            let since = *idle_since.get_or_insert_with(Instant::now);
-            if since.elapsed() < Duration::from_micros(self.idle.sleep_after_us.into()) {
-                self.shared.naps.fetch_add(1, Ordering::Relaxed);
-                if self.idle.nap_us == 0 {
-                    std::thread::yield_now();
-                } else {
-                    std::thread::sleep(Duration::from_micros(self.idle.nap_us.into()));
-                }
-                continue;
-            }
-            self.sleep(&mut events);
-        }
-    }
-
-    /// Sleeps until an application kicks or a command comes.
-    fn sleep(&mut self, events: &mut Events) {
-        for (_, port) in self.forwarder.ports_mut() {
-            port.want_kicks(true);
-        }
-        let busy = self.forwarder.ports_mut().any(|(_, port)| port.has_work());
-        if !busy && !self.shared.asked.load(Ordering::Acquire) {
-            self.shared.sleeps.fetch_add(1, Ordering::Relaxed);
-            // An interrupted or failed poll only means a round more.
-            let _ = self.poll.poll(events, Some(MAX_SLEEP));
-        }
-        let poll = &self.poll;
-        for (index, port) in self.forwarder.ports_mut() {
-            port.want_kicks(false);
-            if let Some(e) = port.drain_doorbell() {
-                unwatch(poll, port.doorbell().rung_fd());
-                note(&self.shared, index, format!("the doorbell of {} is dead: {e}", port.name));
-            }
-        }
-    }
-
-    /// Carries out the commands at hand; false to stop.
-    fn obey(&mut self) -> bool {
-        self.shared.asked.store(false, Ordering::Relaxed);
-        // The flag is lowered before the queue is read, so a command sent now raises it again.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Insert { index, port, reply } => {
-                    let _ = reply.send(self.insert(index, *port));
-                }
-                Command::Remove { index, reply } => {
-                    let port = self.forwarder.remove(index);
-                    self.active.retain(|&i| i != index);
-                    if let Some(port) = &port {
-                        unwatch(&self.poll, port.doorbell().rung_fd());
-                    }
-                    let removed = port.is_some();
-                    drop(port);
-                    let _ = reply.send(removed);
-                }
-                Command::Stop => return false,
-            }
-        }
-        true
-    }
-
-    fn insert(&mut self, index: Option<PortId>, port: SwitchPort) -> Result<PortId, (bool, PortId)> {
-        let Some(index) = index.or_else(|| self.forwarder.free_index()) else { return Err((false, 0)) };
-        let fd = port.doorbell().rung_fd().as_raw_fd();
-        let watched =
-            self.poll.registry().register(&mut SourceFd(&fd), Token(usize::from(index)), Interest::READABLE);
-        let name = port.name.clone();
-        if let Err(port) = self.forwarder.insert(index, port) {
-            unwatch(&self.poll, port.doorbell().rung_fd());
-            return Err((true, index));
-        }
-        if let Err(e) = watched {
-            note(&self.shared, index, format!("cannot watch the doorbell of {name}: {e}"));
-        }
-        self.active.push(index);
-        self.active.sort_unstable();
-        Ok(index)
-    }
-}
-
-fn unwatch(poll: &Poll, fd: BorrowedFd<'_>) {
-    // Not being watched any more is what is wanted.
-    let _ = poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
-}
-
-fn note(shared: &Shared, port: PortId, what: String) {
-    let mut faults = shared.faults.lock().unwrap_or_else(PoisonError::into_inner);
-    if faults.len() < MAX_FAULTS {
-        faults.push(Fault { port, what });
     }
 }

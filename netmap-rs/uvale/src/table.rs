@@ -34,10 +34,12 @@ pub fn is_group(mac: u64) -> bool {
     mac & 1 != 0
 }
 
-/// Addresses differ in few bits, mostly the last; a multiplication spreads those over the top bits.
+/// Fibonacci hashing of the address read as a number: consecutive addresses, as virtual machines tend to have,
+/// get places far apart and none in common.
 #[inline(always)]
 fn place(mac: u64) -> usize {
-    (mac.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.trailing_zeros())) as usize
+    let number = mac.swap_bytes() >> 16;
+    (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - ENTRIES.trailing_zeros())) as usize
 }
 
 impl MacTable {
@@ -85,6 +87,6 @@ mod tests {
     fn neighbouring_addresses_have_places_of_their_own() {
         // Locally administered addresses numbered in the last byte, as benchmarks use them.
         let places: std::collections::HashSet<_> = (0..254u64).map(|i| place(0x02 | (i << 40))).collect();
-        assert!(places.len() > 200, "only {} places for 254 addresses", places.len());
+        assert_eq!(places.len(), 254);
     }
 }

@@ -1,13 +1,14 @@
 //! What a switch and the processes that attach to it say to each other on a Unix stream socket.
 //!
-//! A message is a 32-bit little-endian length and so many bytes of JSON. The answer to an attach carries three
-//! descriptors in this order: the port's memory (a sealed memfd), the eventfd the application rings, the eventfd
-//! that wakes the application. The port lives as long as the connection.
+//! A message is a 32-bit little-endian length and so many bytes of JSON. The answer to an attach carries two
+//! descriptors in this order: the port's memory (a sealed memfd), and the application's end of its doorbell (a
+//! stream socket). The port lives as long as the connection.
 
 use netmap_rs::layout::{PortLocation, PortShape};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,9 @@ pub const PROTOCOL: u32 = 1;
 /// Largest message in bytes.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 /// Descriptors an answer carries.
-pub const ATTACH_FDS: usize = 3;
+pub const ATTACH_FDS: usize = 2;
+/// Longest port name in bytes.
+pub const MAX_NAME: usize = 64;
 
 /// Asked of a switch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +35,7 @@ pub enum Request {
     Attach {
         /// [`PROTOCOL`] of the asking side.
         protocol: u32,
-        /// Port name, the part after the colon of `vale0:1`.
+        /// Port name, the part after the colon of `vale0:1`: at most [`MAX_NAME`] bytes.
         port: String,
         /// Its shape; the switch's default if none.
         shape: Option<PortShape>,
@@ -99,7 +102,8 @@ pub struct Inbox {
 }
 
 impl Inbox {
-    /// Reads once; how many bytes came, 0 at the end of the stream.
+    /// Reads once; how many bytes came, 0 at the end of the stream. More descriptors than a message carries are
+    /// an error, so that a peer which never ends one cannot use up this process's.
     pub fn read(&mut self, socket: impl AsFd) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ATTACH_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -111,12 +115,15 @@ impl Inbox {
                 self.fds.extend(fds);
             }
         }
+        if self.fds.len() > ATTACH_FDS {
+            return Err(invalid(format!("{} descriptors came, {ATTACH_FDS} are allowed", self.fds.len())));
+        }
         self.bytes.extend_from_slice(&buf[..got.bytes]);
         Ok(got.bytes)
     }
 
     /// The next message, if all of it is here, with the descriptors so far.
-    pub fn next<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    pub fn take_message<T: DeserializeOwned>(&mut self) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
         let Some(head) = self.bytes.first_chunk::<4>() else { return Ok(None) };
         let len = u32::from_le_bytes(*head) as usize;
         if len > MAX_MESSAGE {
@@ -146,7 +153,7 @@ mod tests {
         let mut got = Vec::new();
         while got.len() < 2 {
             assert!(inbox.read(&b).unwrap() > 0);
-            while let Some(message) = inbox.next::<Request>().unwrap() {
+            while let Some(message) = inbox.take_message::<Request>().unwrap() {
                 got.push(message);
             }
         }
@@ -159,9 +166,24 @@ mod tests {
     fn rubbish_is_an_error_and_not_a_wait() {
         for bytes in [&b"\xff\xff\xff\xff"[..], b"\x02\x00\x00\x00{}", b"\x03\x00\x00\x00\xff\xfe\xfd"] {
             let mut inbox = Inbox { bytes: bytes.to_vec(), fds: Vec::new() };
-            assert_eq!(inbox.next::<Request>().unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert_eq!(inbox.take_message::<Request>().unwrap_err().kind(), io::ErrorKind::InvalidData);
         }
         let mut inbox = Inbox { bytes: b"\x02\x00\x00\x00{".to_vec(), fds: Vec::new() };
-        assert!(inbox.next::<Request>().unwrap().is_none());
+        assert!(inbox.take_message::<Request>().unwrap().is_none());
+    }
+
+    #[test]
+    fn descriptors_of_a_message_that_never_ends_are_bounded() {
+        let (a, b) = UnixStream::pair().unwrap();
+        let mut inbox = Inbox::default();
+        let outcome = (0..10).find_map(|_| {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&[a.as_fd(), b.as_fd()])));
+            let byte = [IoSlice::new(&[0])];
+            rustix::net::sendmsg(&a, &byte, &mut control, SendFlags::NOSIGNAL).unwrap();
+            inbox.read(&b).err()
+        });
+        assert_eq!(outcome.unwrap().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -39,7 +39,9 @@ struct Running {
     thread: JoinHandle<Result<Vec<WorkReport>, PortError>>,
 }
 
-fn start(idle: IdlePolicy, members: Vec<Box<dyn FnOnce(&mut Engine) + Send>>) -> Running {
+type Add = Box<dyn FnOnce(&mut Engine) + Send>;
+
+fn start(idle: IdlePolicy, members: Vec<Add>) -> Running {
     let control = Arc::<Control>::default();
     let theirs = control.clone();
     let thread = std::thread::spawn(move || {
@@ -50,7 +52,7 @@ fn start(idle: IdlePolicy, members: Vec<Box<dyn FnOnce(&mut Engine) + Send>>) ->
     Running { control, thread }
 }
 
-fn member(port: MemPort, roles: PortRoles, counters: &Arc<Counters>) -> Box<dyn FnOnce(&mut Engine) + Send> {
+fn member(port: MemPort, roles: PortRoles, counters: &Arc<Counters>) -> Add {
     let engine = PortEngine::new(port, &roles, counters.clone()).unwrap();
     Box::new(move |to| to.add(engine))
 }
@@ -118,7 +120,11 @@ fn one_thread_drives_both_ends_and_probes_pass_among_the_load() {
     let (a, b) = pair(128, 2048);
     let counters: [Arc<Counters>; 2] = Default::default();
     // Load and probes share the first port, receiver and reflector the second, so buffers change hands.
-    let generator = PortRoles { tx: tx(1, Rate::Pps(50_000.0), Some(5_000)), ping: ping(Some(200)), ..Default::default() };
+    let generator = PortRoles {
+        tx: tx(1, Rate::Pps(50_000.0), Some(5_000)),
+        ping: ping(Some(200)),
+        ..Default::default()
+    };
     let receiver = PortRoles {
         rx: Some(RxSpec { burst: 32 }),
         pong: Some(PongSpec { burst: 32 }),
@@ -198,7 +204,10 @@ fn a_failing_port_ends_the_engine_and_the_controller_sees_it() {
     let (a, _b) = pair(8, 2048);
     let counters = Arc::<Counters>::default();
     a.sever();
-    let run = start(POLICY, vec![member(a, PortRoles { tx: tx(1, Rate::Max, None), ..Default::default() }, &counters)]);
+    let run = start(
+        POLICY,
+        vec![member(a, PortRoles { tx: tx(1, Rate::Max, None), ..Default::default() }, &counters)],
+    );
     assert!(!run.control.advance(Phase::Send, LIMIT) || run.control.reached() == Phase::Send);
     run.until("the end", || run.control.reached() == Phase::Stop);
     let error = run.thread.join().unwrap().unwrap_err();

@@ -33,7 +33,11 @@ impl CsbIo {
     }
 
     #[cold]
-    fn failed(&self, operation: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PortError {
+    fn failed(
+        &self,
+        operation: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> PortError {
         PortError { port: self.info.name.clone(), operation, source: source.into() }
     }
 

@@ -155,7 +155,8 @@ impl MemPort {
                 }
             }
             self.delayed.iter_mut().for_each(|(wait, _)| *wait = wait.saturating_sub(1));
-            self.queue.extend(self.delayed.extract_if(.., |(wait, _)| *wait == 0).map(|(_, late)| (late, false)));
+            self.queue
+                .extend(self.delayed.extract_if(.., |(wait, _)| *wait == 0).map(|(_, late)| (late, false)));
             self.delayed.extend(delay.map(|wait| (wait, frame)));
         }
         drop(ring);
@@ -257,8 +258,8 @@ impl Port for MemPort {
                 Interest::Both => (&self.rx, false, left.min(Duration::from_micros(200))),
             };
             let waited = wire.changed.wait_timeout_while(wire.lock(), nap, |ring| idle(ring, tx));
-            let (_, result) = waited.unwrap_or_else(PoisonError::into_inner);
-            if !result.timed_out() || left <= nap {
+            let in_time = !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out();
+            if in_time || left <= nap {
                 break;
             }
         }
@@ -311,7 +312,11 @@ mod tests {
             [Fate::Delay(2), Fate::Drop, Fate::Duplicate, Fate::Delay(9), Fate::Deliver][number as usize]
         });
         send(&mut a, 0..5);
-        assert_eq!(firsts(&mut b), [2, 2, 0, 4, 3], "0 waits for 1, which is lost, and 2; 3 until nothing comes");
+        assert_eq!(
+            firsts(&mut b),
+            [2, 2, 0, 4, 3],
+            "0 waits for 1, which is lost, and 2; 3 until nothing comes"
+        );
         let (mut a, mut b) = pair(16, 64);
         b.impair(|number| [Fate::Split(2), Fate::Corrupt(5), Fate::Deliver][number as usize]);
         send(&mut a, 0..3);

@@ -295,7 +295,8 @@ impl Port for PacketPort {
             self.drops.truncated += u64::from(header.tp_snaplen < header.tp_len);
             // SAFETY: `from` and `len` lie within the frame, which is ours (rule 1); nobody writes to it while it
             // is, and the slice ends with the call (rule 3).
-            sink(RxFrame { data: unsafe { std::slice::from_raw_parts(start.add(from).as_ptr(), len) }, more: false });
+            let data = unsafe { std::slice::from_raw_parts(start.add(from).as_ptr(), len) };
+            sink(RxFrame { data, more: false });
             self.rx.status(slot).store(libc::TP_STATUS_KERNEL, Ordering::Release);
             self.rx.step();
             count += 1;

@@ -2,7 +2,8 @@
 //!
 //! Of every frame the mark and the told length are checked. Of frames longer than 60 bytes in the slot the
 //! payload is compared byte by byte in one frame of every [`VERIFY_EVERY`], and in all that come out of order.
-//! A damaged frame counts as corrupt and not in its stream, where its number will be missing.
+//! A damaged frame counts as corrupt and not in its stream, where its number will be missing. A packet in
+//! fragments is marked if its first fragment holds the whole mark.
 #![forbid(unsafe_code)]
 
 use super::Span;
@@ -108,9 +109,10 @@ impl Rx {
         let account = &mut self.account;
         let fragments = account.fragments;
         let count = port.rx_batch(self.burst, |frame| {
-            bytes += frame.data.len() as u64;
-            if !expected.matches(&frame) {
-                expected = account.other(&frame, expected);
+            let RxFrame { data, more } = frame;
+            bytes += data.len() as u64;
+            if !expected.matches(data, more) {
+                expected = account.other(data, more, expected);
             }
         })?;
         self.expected = expected;
@@ -123,8 +125,8 @@ impl Rx {
     /// Receives one frame that whoever drives the port lends.
     #[inline]
     pub fn accept(&mut self, frame: &RxFrame<'_>, now_ns: u64) {
-        if !self.expected.matches(frame) {
-            self.expected = self.account.other(frame, self.expected);
+        if !self.expected.matches(frame.data, frame.more) {
+            self.expected = self.account.other(frame.data, frame.more, self.expected);
         }
         self.count(u64::from(!frame.more), frame.data.len() as u64, now_ns);
     }
@@ -165,13 +167,13 @@ impl Rx {
 impl Expected {
     /// Whether this is the frame expected; if so, the next one is from now on.
     #[inline]
-    fn matches(&mut self, frame: &RxFrame<'_>) -> bool {
-        let len = frame.data.len();
-        let Some(head) = frame.data.first_chunk::<MARK_END>() else { return false };
+    fn matches(&mut self, data: &[u8], more: bool) -> bool {
+        let len = data.len();
+        let Some(head) = data.first_chunk::<MARK_END>() else { return false };
         if frame::word(head) != self.word
             || frame::seq_low(head) != self.seq as u32
-            || told_length(head) != len
-            || frame.more
+            || !frame::tells_length(head, len)
+            || more
         {
             return false;
         }
@@ -191,19 +193,19 @@ impl Account {
     /// next.
     #[cold]
     #[inline(never)]
-    fn other(&mut self, frame: &RxFrame<'_>, expected: Expected) -> Expected {
+    fn other(&mut self, data: &[u8], more: bool, expected: Expected) -> Expected {
         self.settle(expected);
         let mut verify_in = expected.verify_in;
-        let head = frame.data.first_chunk::<MARK_END>();
+        let head = data.first_chunk::<MARK_END>();
         let told = head.and_then(|head| Some((Mark::read(head)?, told_length(head))));
-        if frame.more || self.chain.is_some() {
-            self.fragment(frame, told);
+        if more || self.chain.is_some() {
+            self.fragment(data, more, told);
         } else {
-            let intact = frame.data.len() <= MARK_END || {
+            let intact = data.len() <= MARK_END || {
                 verify_in = self.verify_every;
-                pattern_intact(frame.data)
+                pattern_intact(data)
             };
-            self.packet(told, frame.data.len(), intact);
+            self.packet(told, data.len(), intact);
         }
         match self.current {
             Some((index, next)) if self.chain.is_none() => {
@@ -224,14 +226,14 @@ impl Account {
         }
     }
 
-    fn fragment(&mut self, frame: &RxFrame<'_>, told: Option<(Mark, usize)>) {
+    fn fragment(&mut self, data: &[u8], more: bool, told: Option<(Mark, usize)>) {
         // Only the first fragment holds headers. The pattern goes on in the others where the first ended.
         let chain = self.chain.get_or_insert(Chain { mark: told, len: 0, intact: true });
-        let expected = frame::PATTERN.get(chain.len.max(MARK_END)..chain.len + frame.data.len());
-        let payload = frame.data.get(MARK_END.saturating_sub(chain.len)..);
-        chain.intact &= chain.len + frame.data.len() <= MARK_END || payload == expected;
-        chain.len += frame.data.len();
-        if frame.more {
+        let expected = frame::PATTERN.get(chain.len.max(MARK_END)..chain.len + data.len());
+        let payload = data.get(MARK_END.saturating_sub(chain.len)..);
+        chain.intact &= chain.len + data.len() <= MARK_END || payload == expected;
+        chain.len += data.len();
+        if more {
             self.fragments += 1;
         } else if let Some(chain) = self.chain.take() {
             self.packet(chain.mark, chain.len, chain.intact);

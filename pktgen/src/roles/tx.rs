@@ -79,6 +79,13 @@ impl Tx {
         })
     }
 
+    /// Numbers its frames from `seq` on.
+    #[cfg(test)]
+    pub(crate) fn starting_at(mut self, seq: u64) -> Self {
+        self.seq = seq;
+        self
+    }
+
     /// From now on steps send; the schedule of a paced sender begins here.
     pub fn start(&mut self, now_ns: u64) {
         self.active = true;
@@ -175,7 +182,8 @@ impl Tx {
             }
             let (size, flow) = (usize::from(cycle[at.cycle]), at.flow);
             let tag = view.tag(templates.id(size, flow));
-            if !view.holds(frame.key, tag) && !view.write(templates, (size, flow), word, frame.key, frame.buf) {
+            if !view.holds(frame.key, tag) && !view.write(templates, (size, flow), word, frame.key, frame.buf)
+            {
                 return 0;
             }
             let Some(head) = frame.buf.first_chunk_mut() else { return 0 };

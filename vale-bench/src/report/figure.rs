@@ -61,12 +61,20 @@ mod tests {
         for (value, text) in cases.into_iter().chain([(0.0001, "<0.001"), (9.999, "10.0"), (99.99, "100")]) {
             assert_eq!(significant(value), text);
         }
-        for (value, text) in [(0.0, "0"), (0.00001, "<0.01"), (0.001234, "0.12"), (0.34, "34.0"), (1.0, "100.0")] {
+        for (value, text) in
+            [(0.0, "0"), (0.00001, "<0.01"), (0.001234, "0.12"), (0.34, "34.0"), (1.0, "100.0")]
+        {
             assert_eq!(percent(value), text);
         }
         assert_eq!(micros(12_400.0), "12.4");
         assert_eq!((count(1, "guest"), count(4, "guest")), ("1 guest".into(), "4 guests".into()));
-        assert_eq!((seconds(5.0), seconds(0.25), seconds(60.0)), ("5 s".into(), "0.25 s".into(), "60 s".into()));
-        assert_eq!((scaled(2.5e6), scaled(1e10), scaled(500.0)), ("2.5 M".into(), "10 G".into(), "500 ".into()));
+        assert_eq!(
+            (seconds(5.0), seconds(0.25), seconds(60.0)),
+            ("5 s".into(), "0.25 s".into(), "60 s".into())
+        );
+        assert_eq!(
+            (scaled(2.5e6), scaled(1e10), scaled(500.0)),
+            ("2.5 M".into(), "10 G".into(), "500 ".into())
+        );
     }
 }

@@ -143,9 +143,7 @@ pub(super) fn sections(document: &ResultDocument) -> Vec<Section<'_>> {
 
 /// Sorts the rows and fills in the ratios.
 fn arrange(section: &mut Section<'_>, order: &[String]) {
-    let place = |row: &Row<'_>| {
-        order.iter().position(|name| name == row.dataplane()).unwrap_or(order.len())
-    };
+    let place = |row: &Row<'_>| order.iter().position(|name| name == row.dataplane()).unwrap_or(order.len());
     // By mean size, which puts a mix among the sizes; sorting is stable, so the rest keeps its order.
     section.rows.sort_by(|a, b| {
         let size = |row: &Row<'_>| row.first().frame_size.mean_bytes();

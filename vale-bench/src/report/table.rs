@@ -14,7 +14,7 @@ use crate::result::ResultDocument;
 /// A rule below the header and no other lines.
 const STYLE: TableStyle = TableStyle::new()
     .header_lines(ContentLineStyle::none())
-    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─'))
     .content_lines(ContentLineStyle::none());
 
 /// Writes tables that fit [`View::width`].
@@ -29,7 +29,14 @@ impl Report for Table {
             for line in text::wrap(&section.title(), width, "", "  ") {
                 writeln!(out, "{}", paint.bold(&line))?;
             }
-            writeln!(out, "{}\n", table(section, view))?;
+            let (header, rows) = cells(section);
+            let (header, rows, left_out) = fit(header, rows, width);
+            writeln!(out, "{}", table(&header, rows, view))?;
+            if !left_out.is_empty() {
+                let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
+                paragraph(out, &text, width, "", |line| paint.dim(line))?;
+            }
+            writeln!(out)?;
         }
         for gap in text::gaps(document) {
             paragraph(out, &gap, width, "! ", |line| paint.red(line))?;
@@ -51,9 +58,11 @@ impl Report for Table {
         for warning in &warnings {
             paragraph(out, warning, width, "! ", |line| paint.yellow(line))?;
         }
+        writeln!(out)?;
         match &view.source {
-            Some(path) => writeln!(out, "\nRaw data: {}", path.display())?,
-            None => writeln!(out, "\nThe raw data was not kept; --out FILE keeps it.")?,
+            // Whole, however long: it is there to be copied.
+            Some(path) => writeln!(out, "Raw data: {}", path.display())?,
+            None => writeln!(out, "The raw data was not kept; --out FILE keeps it.")?,
         }
         Ok(())
     }
@@ -131,10 +140,42 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
     (columns.iter().map(|column| column.header).collect(), rows)
 }
 
-fn table(section: &Section<'_>, view: &View) -> String {
-    let (header, rows) = cells(section);
+/// Columns that give way on a narrow terminal, the first first.
+const DISPENSABLE: [&str; 4] = ["p50 µs", "min..max", "L1 Gbps", "p99 µs"];
+
+/// Blanks between two columns.
+const GAP: usize = 2;
+
+/// Header, rows, and the headers of the columns that did not fit.
+type Fitted = (Vec<&'static str>, Vec<Vec<String>>, Vec<&'static str>);
+
+/// Takes columns away until a line has at most `width` columns of text.
+fn fit(mut header: Vec<&'static str>, mut rows: Vec<Vec<String>>, width: usize) -> Fitted {
+    let mut left_out = Vec::new();
+    for name in DISPENSABLE {
+        let column = |index: usize| {
+            let cells = rows.iter().map(|row| row[index].chars().count());
+            cells.chain([header[index].chars().count()]).max().unwrap_or(0)
+        };
+        let line = (0..header.len()).map(column).sum::<usize>() + GAP * (header.len() - 1);
+        if line <= width {
+            break;
+        }
+        if let Some(index) = header.iter().position(|known| *known == name) {
+            left_out.push(header.remove(index));
+            rows.iter_mut().for_each(|row| drop(row.remove(index)));
+        }
+    }
+    (header, rows, left_out)
+}
+
+fn table(header: &[&str], rows: Vec<Vec<String>>, view: &View) -> String {
     let mut table = comfy_table::Table::new();
-    table.load_style(STYLE).set_width(view.width.max(40)).set_content_arrangement(ContentArrangement::Dynamic);
+    // What is left after columns were taken away, a very long name, is wrapped.
+    table
+        .load_style(STYLE)
+        .set_width(view.width.max(40))
+        .set_content_arrangement(ContentArrangement::Dynamic);
     if view.colour {
         table.enforce_styling();
     } else {
@@ -153,7 +194,7 @@ fn table(section: &Section<'_>, view: &View) -> String {
     }
     let last = header.len() - 1;
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, if index == last { 0 } else { 2 }));
+        column.set_padding((0, if index == last { 0 } else { GAP as u16 }));
         if index > 0 {
             column.set_cell_alignment(CellAlignment::Right);
         }

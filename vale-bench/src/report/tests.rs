@@ -46,7 +46,7 @@ fn a_table_with_everything_fits_80_columns() {
     let expected = "\
 v2v, 2 guests (TCG), one way, as fast as possible, 3 times 1 s
 Dataplane    Frame  Mpps    min..max  L1 Gbps  Loss %  p50 µs  p99 µs  Ratio
-─────────────────────────────────────────────────────────────────────────────
+────────────────────────────────────────────────────────────────────────────
 uvale           64  3.18  3.09..3.27     2.14    0.62    12.4     123   1.00
 vale-virtio     64  1.18  1.09..1.27    0.793    1.67    12.4     123   0.37
 uvale         1518  3.18  3.09..3.27     39.1    0.62    12.4     123   1.00
@@ -165,7 +165,11 @@ fn a_narrow_terminal_still_gets_whole_lines() {
     for width in [40, 60, 200] {
         let view = View { width, ..View::default() };
         let text = render_for(&side_by_side(), Format::Table, &view);
-        assert!(text.lines().all(|line| line.chars().count() <= width.into()), "{width}: {text}");
+        let (lines, last) = text.trim_end().rsplit_once('\n').unwrap();
+        assert!(last.contains("--out FILE"), "{text}");
+        assert!(lines.lines().all(|line| line.chars().count() <= width.into()), "{width}: {text}");
+        assert_eq!(text.contains("Too narrow for p50 µs"), width < 80, "{width}: {text}");
+        assert!(text.contains("vale-virtio   1518  1.18"), "{width}: {text}");
     }
 }
 

@@ -93,7 +93,6 @@ pub enum FileError {
     Encode(#[source] serde_json::Error),
 }
 
-
 impl ResultDocument {
     /// Reads a document, refusing other schemas by name.
     pub fn read(path: &Path) -> Result<ResultDocument, FileError> {

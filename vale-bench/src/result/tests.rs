@@ -143,7 +143,10 @@ fn the_schema_in_the_repository_is_that_of_the_types() {
         fs::write(&path, schema_json()).unwrap();
     }
     let stored = fs::read_to_string(&path).unwrap_or_default();
-    assert!(stored == schema_json(), "schema/result-1.json is out of date; run the tests with UPDATE_SCHEMA=1");
+    assert!(
+        stored == schema_json(),
+        "schema/result-1.json is out of date; run the tests with UPDATE_SCHEMA=1"
+    );
 }
 
 #[test]
@@ -240,7 +243,7 @@ fn files_that_are_no_results_get_sentences() {
     let cut = parse_error(&good[..good.len() / 2]);
     assert!(cut.starts_with("r.json is truncated: it ends at line "), "{cut}");
     let broken = parse_error(&good.replacen("\"manifest\":", "\"manifest\"", 1));
-    assert_eq!(broken, "r.json is not JSON at line 3, column 15: expected `:`");
+    assert_eq!(broken, "r.json is not JSON at line 3, column 14: expected `:`");
     assert!(parse_error("scenario,dataplane\n").starts_with("r.json is not JSON at line 1"));
     for other in ["{}", "[1]", "3", "{\"schema\":\"https://example.org/x\"}", "{\"schema\":3}"] {
         assert!(parse_error(other).contains("not a vale-bench result"), "{other}");

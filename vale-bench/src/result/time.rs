@@ -22,8 +22,7 @@ fn civil(days_since_1970: u64) -> (u64, u64, u64) {
     const DAYS_AN_ERA: u64 = 146_097;
     let days = days_since_1970 + DAYS_0000_03_01_TO_1970;
     let (era, day_of_era) = (days / DAYS_AN_ERA, days % DAYS_AN_ERA);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     // Months from March: 31 30 31 30 31 31 30 31 30 31 31 (28|29), which 153 days per 5 months approximates.
     let month_from_march = (5 * day_of_year + 2) / 153;

@@ -226,9 +226,7 @@ impl Warning {
             Warning::KvmUnusable { .. } => "Run on a host with working KVM for numbers to quote.",
             Warning::Oversubscribed { .. } => "Use fewer guests or more cores; compare only like with like.",
             Warning::Unpinned => "Pin with --pin LIST.",
-            Warning::GovernorNotPerformance { .. } => {
-                "Set it with `cpupower frequency-set -g performance`."
-            }
+            Warning::GovernorNotPerformance { .. } => "Set it with `cpupower frequency-set -g performance`.",
             Warning::Virtualised { .. } => "Trust ratios of interleaved trials, not single numbers.",
             Warning::DebugBuild => "Measure with a release build: cargo build --release.",
             Warning::Loss { .. } => "Expected at maximum rate; offer less with --rate for a lossless rate.",
@@ -237,9 +235,7 @@ impl Warning {
             Warning::HighVariance { .. } => "Quiet the machine, pin, and raise --duration or --repeat.",
             Warning::Unaccounted { .. } => "Do not trust this trial; please report it with the result file.",
             Warning::ClockDrift { .. } => "Rates of this trial are off by as much; use a stable clocksource.",
-            Warning::SequenceErrors { .. } => {
-                "A learning switch keeps order: look for two paths or a flood."
-            }
+            Warning::SequenceErrors { .. } => "A learning switch keeps order: look for two paths or a flood.",
             Warning::CorruptFrames { .. } => "Do not trust this dataplane; please report it.",
             Warning::ForeignFrames { .. } => "Keep other traffic away from the ports under test.",
             Warning::ShortWindow { .. } => "Raise --duration.",

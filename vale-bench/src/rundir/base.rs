@@ -1,9 +1,9 @@
 //! The directory that holds the directories of runs: where it is, and whether it is safe.
 
 use std::env;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -53,16 +53,10 @@ pub(super) fn ensure(base: &Path) -> Result<(), RunDirError> {
     Err(RunDirError::Unsafe { path: base.to_owned(), problem })
 }
 
-/// Keeps other runs from making or recovering directories; freed when dropped.
+/// Keeps other runs from making or recovering directories; freed when dropped. The directory itself is what is
+/// locked, so that no file is needed for it.
 pub(super) fn lock(base: &Path) -> Result<File, RunDirError> {
-    let path = base.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(RunDirError::io("open", &path))?;
+    let file = File::open(base).map_err(RunDirError::io("open", base))?;
     let deadline = Instant::now() + LOCK_DEADLINE;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -70,7 +64,7 @@ pub(super) fn lock(base: &Path) -> Result<File, RunDirError> {
             Err(rustix::io::Errno::WOULDBLOCK | rustix::io::Errno::INTR) if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            Err(errno) => return Err(RunDirError::io("lock", &path)(errno.into())),
+            Err(errno) => return Err(RunDirError::io("lock", base)(errno.into())),
         }
     }
 }

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::journal::{self, Record};
 use super::process::{Ended, ProcessId, boot_id};
-use super::{JOURNAL, LOCK, RUN_PREFIX, RunDirError, base, runtime_dir};
+use super::{JOURNAL, RUN_PREFIX, RunDirError, base, runtime_dir};
 
 /// What was done about one dead run; shown, it is a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,15 +48,29 @@ impl fmt::Display for Recovered {
     }
 }
 
+/// What was done about all dead runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// One entry a dead run; none if all went well before.
+    pub runs: Vec<Recovered>,
+}
+
+impl Recovery {
+    /// A sentence about each dead run.
+    pub fn describe(&self) -> Vec<String> {
+        self.runs.iter().map(Recovered::to_string).collect()
+    }
+}
+
 /// Cleans up after every dead run below [`runtime_dir`].
-pub fn recover() -> Result<Vec<Recovered>, RunDirError> {
+pub fn recover() -> Result<Recovery, RunDirError> {
     recover_in(&runtime_dir()?)
 }
 
 /// Cleans up after every dead run below `base`; nothing to do if that does not exist.
-pub fn recover_in(base: &Path) -> Result<Vec<Recovered>, RunDirError> {
+pub fn recover_in(base: &Path) -> Result<Recovery, RunDirError> {
     if !base.exists() {
-        return Ok(Vec::new());
+        return Ok(Recovery::default());
     }
     base::ensure(base)?;
     let dead = {
@@ -64,11 +78,11 @@ pub fn recover_in(base: &Path) -> Result<Vec<Recovered>, RunDirError> {
         let _looking = base::lock(base)?;
         find_dead(base).map_err(RunDirError::io("read", base))?
     };
-    Ok(dead.into_iter().map(|(path, lock)| clean(path, lock)).collect())
+    Ok(Recovery { runs: dead.into_iter().map(|(path, lock)| clean(path, lock)).collect() })
 }
 
 /// The directories nobody holds, each with its lock, now ours.
-fn find_dead(base: &Path) -> io::Result<Vec<(PathBuf, Option<File>)>> {
+fn find_dead(base: &Path) -> io::Result<Vec<(PathBuf, File)>> {
     let mut dead = Vec::new();
     for entry in fs::read_dir(base)? {
         let entry = entry?;
@@ -78,15 +92,16 @@ fn find_dead(base: &Path) -> io::Result<Vec<(PathBuf, Option<File>)>> {
             continue;
         }
         let path = entry.path();
-        match File::open(path.join(LOCK)) {
-            Ok(lock) => match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => dead.push((path, Some(lock))),
-                Err(rustix::io::Errno::WOULDBLOCK) => {} // alive
-                Err(errno) => return Err(errno.into()),
-            },
-            // Killed between making the directory and locking it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => dead.push((path, None)),
+        let lock = match File::open(&path) {
+            Ok(lock) => lock,
+            // Its run has just ended.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => dead.push((path, lock)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {} // alive
+            Err(errno) => return Err(errno.into()),
         }
     }
     dead.sort_by(|a, b| a.0.cmp(&b.0));
@@ -94,7 +109,7 @@ fn find_dead(base: &Path) -> io::Result<Vec<(PathBuf, Option<File>)>> {
 }
 
 /// Ends and removes what the journal names, then the directory; `_lock` keeps others away meanwhile.
-fn clean(path: PathBuf, _lock: Option<File>) -> Recovered {
+fn clean(path: PathBuf, _lock: File) -> Recovered {
     let mut done =
         Recovered { path, owner: None, ended: Vec::new(), removed: Vec::new(), problems: Vec::new() };
     let journal = match journal::read(&done.path.join(JOURNAL)) {
@@ -115,9 +130,9 @@ fn clean(path: PathBuf, _lock: Option<File>) -> Recovered {
             Record::Child(process) if same_boot => match process.end() {
                 Ok(Ended::Ended) => done.ended.push(process),
                 Ok(Ended::NotThere) => {}
-                Err(error) => done
-                    .problems
-                    .push(format!("cannot end {} ({}): {error}", process.comm, process.pid)),
+                Err(error) => {
+                    done.problems.push(format!("cannot end {} ({}): {error}", process.comm, process.pid))
+                }
             },
             Record::Child(_) => {} // the machine was restarted since, and no process outlives that
             Record::File { path } => match fs::remove_file(&path) {

@@ -47,6 +47,7 @@ fn a_run_that_ends_leaves_nothing() {
     let path = run.path().to_owned();
     drop(run);
     assert!(!path.exists() && !outside.exists());
+    assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -54,7 +55,7 @@ fn a_living_run_is_left_alone_and_two_runs_do_not_meet() {
     let base = base();
     let (one, two) = (RunDir::create_in(base.path()).unwrap(), RunDir::create_in(base.path()).unwrap());
     assert_ne!(one.path(), two.path());
-    assert_eq!(recover_in(base.path()).unwrap(), []);
+    assert_eq!(recover_in(base.path()).unwrap().runs, []);
     assert!(one.path().exists() && two.path().exists());
 }
 
@@ -70,18 +71,18 @@ fn a_dead_runs_children_and_files_go() {
     run.record_file(&base.path().join("never-made")).unwrap();
     let path = abandon(run);
 
-    let recovered = recover_in(base.path()).unwrap();
+    let recovered = recover_in(base.path()).unwrap().runs;
     assert_eq!(recovered.len(), 1);
     let done = &recovered[0];
     assert_eq!(done.ended.iter().map(|p| p.pid).collect::<Vec<_>>(), [child.id()]);
-    assert_eq!(done.removed, [outside.clone()]);
+    assert_eq!(done.removed, std::slice::from_ref(&outside));
     assert_eq!(done.problems, [""; 0]);
     assert_eq!(done.owner.as_ref().map(|p| p.pid), Some(std::process::id()));
     assert!(!wait(&mut child).success());
     assert!(!path.exists() && !outside.exists());
     let note = done.to_string();
     assert!(note.contains("ended sleep (") && note.contains("hugepage-file"), "{note}");
-    assert_eq!(recover_in(base.path()).unwrap(), []);
+    assert_eq!(recover_in(base.path()).unwrap().runs, []);
 }
 
 #[test]
@@ -93,11 +94,11 @@ fn a_process_that_ignores_sigterm_goes_too() {
         .spawn()
         .unwrap();
     let mut ready = [0; 6];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
     let run = RunDir::create_in(base.path()).unwrap();
     run.record_child(child.id()).unwrap();
     abandon(run);
-    let recovered = recover_in(base.path()).unwrap();
+    let recovered = recover_in(base.path()).unwrap().runs;
     assert_eq!(recovered[0].ended.len(), 1, "{recovered:?}");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&wait(&mut child)), Some(9));
 }
@@ -114,7 +115,7 @@ fn a_stranger_with_the_same_number_lives() {
         let run = RunDir::create_in(base.path()).unwrap();
         run.record(&Record::Child(wrong)).unwrap();
         let path = abandon(run);
-        let recovered = recover_in(base.path()).unwrap();
+        let recovered = recover_in(base.path()).unwrap().runs;
         assert_eq!((recovered.len(), recovered[0].ended.len()), (1, 0));
         assert!(!path.exists());
         assert!(stranger.try_wait().unwrap().is_none(), "a stranger was ended");
@@ -127,7 +128,7 @@ fn a_stranger_with_the_same_number_lives() {
     let journal = fs::read_to_string(path.join(JOURNAL)).unwrap();
     let boot_id = process::boot_id().unwrap();
     fs::write(path.join(JOURNAL), journal.replace(&boot_id, "another-boot")).unwrap();
-    assert_eq!(recover_in(base.path()).unwrap()[0].ended, []);
+    assert_eq!(recover_in(base.path()).unwrap().runs[0].ended, []);
     assert!(stranger.try_wait().unwrap().is_none(), "a stranger was ended");
     stranger.kill().unwrap();
     stranger.wait().unwrap();
@@ -145,7 +146,7 @@ fn a_child_that_is_gone_or_renamed_is_no_problem() {
     gone.wait().unwrap();
     run.record_child(gone.id()).unwrap();
     run.record_child(wrapper.id()).unwrap();
-    std::io::Write::write_all(&mut wrapper.stdin.take().unwrap(), b"\n").unwrap();
+    io::Write::write_all(&mut wrapper.stdin.take().unwrap(), b"\n").unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
     while ProcessId::of(wrapper.id()).unwrap().comm != "sleep" {
         assert!(Instant::now() < deadline, "the wrapper did not become its program");
@@ -153,7 +154,7 @@ fn a_child_that_is_gone_or_renamed_is_no_problem() {
     }
     run.record_child(wrapper.id()).unwrap();
     abandon(run);
-    let recovered = recover_in(base.path()).unwrap();
+    let recovered = recover_in(base.path()).unwrap().runs;
     assert_eq!(recovered[0].ended.len(), 1);
     wait(&mut wrapper);
 }
@@ -163,14 +164,14 @@ fn the_kernel_frees_the_lock_of_a_killed_process() {
     let base = base();
     let held = base.path().join("run-1-0");
     fs::create_dir(&held).unwrap();
-    let lock = File::create(held.join(LOCK)).unwrap();
+    let lock = File::open(&held).unwrap();
     // The lock belongs to the open file that the child inherits as its standard input.
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
     let mut owner = Command::new("sleep").arg("600").stdin(lock).spawn().unwrap();
-    assert_eq!(recover_in(base.path()).unwrap(), []);
+    assert_eq!(recover_in(base.path()).unwrap().runs, []);
     owner.kill().unwrap();
     owner.wait().unwrap();
-    assert_eq!(recover_in(base.path()).unwrap().len(), 1);
+    assert_eq!(recover_in(base.path()).unwrap().runs.len(), 1);
     assert!(!held.exists());
 }
 
@@ -183,7 +184,7 @@ fn halves_of_directories_and_journals() {
     let mut journal = fs::read(cut.join(JOURNAL)).unwrap();
     journal.extend_from_slice(b"{\"kind\":\"child\",\"pi");
     fs::write(cut.join(JOURNAL), journal).unwrap();
-    let recovered = recover_in(base.path()).unwrap();
+    let recovered = recover_in(base.path()).unwrap().runs;
     assert_eq!(recovered.len(), 2);
     assert!(recovered.iter().all(|done| done.problems.is_empty() && !done.path.exists()));
 }
@@ -196,7 +197,7 @@ fn records_of_a_newer_version_are_reported_and_kept() {
     let mut journal = fs::read(path.join(JOURNAL)).unwrap();
     journal.extend_from_slice(b"{\"kind\":\"wormhole\",\"name\":\"w0\"}\n");
     fs::write(path.join(JOURNAL), journal).unwrap();
-    let recovered = recover_in(base.path()).unwrap();
+    let recovered = recover_in(base.path()).unwrap().runs;
     assert!(recovered[0].to_string().contains("wormhole"), "{}", recovered[0]);
     assert!(path.exists());
 }
@@ -222,5 +223,5 @@ fn unsafe_places_are_refused() {
     let file = base.path().join("file");
     fs::write(&file, b"").unwrap();
     assert!(matches!(RunDir::create_in(&file), Err(RunDirError::Io { .. })));
-    assert_eq!(recover_in(&base.path().join("nowhere")).unwrap(), []);
+    assert_eq!(recover_in(&base.path().join("nowhere")).unwrap(), Recovery::default());
 }

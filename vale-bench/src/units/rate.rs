@@ -28,7 +28,9 @@ pub fn parse_rate(text: &str) -> Result<Rate, UnitError> {
     };
     let value = number * scale;
     if value <= 0.0 {
-        return Err(UnitError::new(format!("the rate {text:?} sends nothing; write a number above 0, or max")));
+        return Err(UnitError::new(format!(
+            "the rate {text:?} sends nothing; write a number above 0, or max"
+        )));
     }
     match unit {
         "" if scale == 1e9 => Ok(Rate::L1Bps(value)),

@@ -82,12 +82,13 @@ fn parse_item(item: &str, whole: &str) -> Result<SizeList, UnitError> {
         return Ok(vec![SizeSpec { label: "imix".into(), sizes: Sizes::Cycle(IMIX.to_vec()) }]);
     }
     let Some((from, rest)) = item.split_once('-') else { return Ok(vec![SizeSpec::fixed(number(item)?)]) };
+    let from = number(from)?;
     let Some((to, step)) = rest.split_once('/') else {
         return Err(UnitError::new(format!(
             "the range {item:?} has no step; write FROM-TO/STEP, as in 64-512/64"
         )));
     };
-    let (from, to) = (number(from)?, number(to)?);
+    let to = number(to)?;
     let step = match step.parse::<u16>() {
         Ok(step) if step > 0 => step,
         _ => return Err(UnitError::new(format!("the step {step:?} of {item:?} is not a positive number"))),

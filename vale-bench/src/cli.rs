@@ -1,0 +1,175 @@
+//! The command line: every command and option, with its unit and default.
+//!
+//! Deliberately absent: what the commands do (`commands`). Here is only what can be asked for, and whether it
+//! makes sense without looking at the host.
+
+mod bench;
+mod switch;
+mod traffic;
+mod values;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use bench::{AccelChoice, BenchArgs, OutputArgs, P2pArgs, V2vArgs, VmArgs};
+pub use switch::SwitchArgs;
+pub use traffic::{
+    AddressArgs, CommonTrafficArgs, PingArgs, PongArgs, ProbeSizeArgs, RxArgs, SizeArgs, TrafficFormat,
+    TxArgs,
+};
+pub use values::Endpoint;
+
+use crate::report::Format;
+
+const EXAMPLES: &str = "\
+Examples:
+  vale-bench v2v --vms 2                    VM to VM through VALE: the headline
+  vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
+                 --out r.json               more of it, raw data kept
+  vale-bench p2p --duration 2               host port to host port, no guests
+  vale-bench show r.json --format markdown  a kept result, shown again
+  vale-bench doctor                         what this host can run
+
+Exit codes:
+  0 good   1 the run failed   2 usage   3 regression or failed check
+  4 this host cannot run it   130 SIGINT   143 SIGTERM
+
+Environment:
+  VALE_BENCH_RUNTIME_DIR  where sockets and other files of a run go (otherwise
+                          $XDG_RUNTIME_DIR/vale-bench, /run/vale-bench for root,
+                          or ~/.cache/vale-bench/run); must be private (0700)
+  NO_COLOR                if set and not empty: no colours";
+
+/// Measures how fast virtual machines on this host talk through a VALE switch.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vale-bench",
+    version = crate::provenance::VERSION,
+    max_term_width = 80,
+    arg_required_else_help = true,
+    after_help = EXAMPLES
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure VM to VM: pairs of guests on one switch
+    ///
+    /// Boots the guests, gives each a port of one switch, and lets the first of every two send to the second
+    /// (or both ways with --bidir). The rate is the receivers'. A trial is made for every size, dataplane and
+    /// repetition, interleaved.
+    V2v(Box<V2vArgs>),
+    /// Measure host port to host port: pairs of ports on one switch
+    ///
+    /// Without guests: what the switch and the generator can do. The first port of every pair sends to the
+    /// second (or both ways with --bidir). The rate is the receivers'. A trial is made for every size,
+    /// dataplane and repetition, interleaved.
+    P2p(Box<P2pArgs>),
+    /// Send frames on a port
+    ///
+    /// Sends until Ctrl-C, a count or a time, and reports the rate at which the port took the frames. Letters
+    /// mean what they mean to pkt-gen.
+    Tx(Box<TxArgs>),
+    /// Receive and count frames on a port
+    ///
+    /// Receives until Ctrl-C, a count or a time. Reports the rate and, for frames of vale-bench, what was lost,
+    /// reordered or duplicated. Letters mean what they mean to pkt-gen.
+    Rx(Box<RxArgs>),
+    /// Measure round trips from a port
+    ///
+    /// Sends probes that a pong on another port sends back, and reports percentiles of the time from one to
+    /// the other on this port's clock. Letters mean what they mean to pkt-gen.
+    Ping(Box<PingArgs>),
+    /// Send probes back on a port
+    ///
+    /// Sends every probe that comes in back to where it came from, until Ctrl-C or a time.
+    Pong(Box<PongArgs>),
+    /// Run the embedded VALE switch for other processes
+    ///
+    /// Runs until Ctrl-C. Other processes of the same user attach ports by name: vale-bench tx -i vale0:1 is a
+    /// port of the switch called vale0. A port goes when its process ends.
+    Switch(Box<SwitchArgs>),
+    /// Show a kept result again
+    Show(ShowArgs),
+    /// Tell what this host can run, and what is missing for the rest
+    Doctor(DoctorArgs),
+    /// Print the JSON schema of results
+    Schema,
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+/// How to show a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FormatChoice {
+    /// A table for people
+    Table,
+    /// The result document
+    Json,
+    /// One row a trial
+    Csv,
+    /// For a pull request
+    Markdown,
+}
+
+impl From<FormatChoice> for Format {
+    fn from(choice: FormatChoice) -> Format {
+        match choice {
+            FormatChoice::Table => Format::Table,
+            FormatChoice::Json => Format::Json,
+            FormatChoice::Csv => Format::Csv,
+            FormatChoice::Markdown => Format::Markdown,
+        }
+    }
+}
+
+/// Options of `show`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vale-bench show r.json
+  vale-bench show r.json --format csv > r.csv")]
+pub struct ShowArgs {
+    /// Result file, as written by --out
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub format: FormatChoice,
+}
+
+/// Options of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exits with 4 if nothing can run on this host, with 0 otherwise.")]
+pub struct DoctorArgs {
+    /// QEMU to look at [default: the one found in PATH]
+    #[arg(long, value_name = "PATH", env = "VALE_BENCH_QEMU")]
+    pub qemu: Option<PathBuf>,
+    /// Guest kernel to look at [default: the newest found]
+    #[arg(long, value_name = "PATH", env = "VALE_BENCH_KERNEL")]
+    pub kernel: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `completions`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vale-bench completions bash > /etc/bash_completion.d/vale-bench
+  vale-bench completions zsh > ~/.zfunc/_vale-bench")]
+pub struct CompletionsArgs {
+    /// The shell to complete in
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! Options of the benchmarks, v2v and p2p.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum, value_parser};
+use pktgen::spec::Rate;
+
+use super::{FormatChoice, values};
+use crate::exit::Fail;
+use crate::result::Direction;
+use crate::units::{
+    CpuList, SizeList, check_frame_size, parse_cpus, parse_duration, parse_positive_duration, parse_rate,
+    parse_sizes,
+};
+
+/// Options of `v2v`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vale-bench v2v --vms 2
+  vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
+                 --out r.json
+  vale-bench v2v --rate 1M --duration 60   below saturation: loses nothing")]
+pub struct V2vArgs {
+    /// Guests, an even number: every two make a pair
+    #[arg(long, value_name = "N", default_value = "2", value_parser = values::guests,
+        help_heading = "What to measure")]
+    pub vms: u32,
+    /// Options of every benchmark.
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Options of guests.
+    #[command(flatten)]
+    pub vm: VmArgs,
+    /// Options of the result.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of `p2p`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vale-bench p2p
+  vale-bench p2p --pairs 2 --size 64-1518/128 --duration 1 --format csv > p2p.csv
+  vale-bench p2p --pin 0,1 --repeat 5 --out r.json")]
+pub struct P2pArgs {
+    /// Pairs of ports
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=127),
+        help_heading = "What to measure")]
+    pub pairs: u32,
+    /// Options of every benchmark.
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Options of the result.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Options of every benchmark.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What carries the packets; several with a comma between them run interleaved
+    ///
+    /// uvale: VALE's forwarding in this process, ports in memory shared with the guests.
+    #[arg(long, value_name = "NAMES", default_value = "uvale", value_delimiter = ',',
+        value_parser = values::dataplane, help_heading = "What to measure")]
+    pub dataplane: Vec<String>,
+    /// Frame sizes in bytes with FCS: 64,512,1518 or 64-512/64 or imix
+    ///
+    /// 64 to 1518, or to what the port's buffers hold (uvale: 2052). A range is FROM-TO/STEP. imix is 64, 570
+    /// and 1518 bytes, 7:4:1.
+    #[arg(long, value_name = "LIST", default_value = "64", value_parser = parse_sizes,
+        help_heading = "What to measure")]
+    pub size: SizeList,
+    /// Both ports of a pair send
+    #[arg(long, help_heading = "What to measure")]
+    pub bidir: bool,
+    /// Load offered by each sender: max, 1M or 2.5Mpps, 10Gbps or 10Gbps/L2
+    ///
+    /// A number alone is frames a second. Gbps counts preamble and gap (L1) unless /L2 is said.
+    #[arg(long, value_name = "RATE", default_value = "max", value_parser = parse_rate,
+        help_heading = "What to measure")]
+    pub rate: Rate,
+    /// Flows of each sender, taken in turn
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000),
+        help_heading = "What to measure")]
+    pub flows: u32,
+    /// Also measure round trips, on otherwise idle ports
+    #[arg(long, help_heading = "What to measure")]
+    pub latency: bool,
+    /// Slots of each ring, 4 to 4096
+    #[arg(long, value_name = "N", default_value = "1024", value_parser = value_parser!(u32).range(4..=4096),
+        help_heading = "What to measure")]
+    pub slots: u32,
+
+    /// Measured part of a trial: 5, 500ms, 2m
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_positive_duration,
+        help_heading = "How to measure")]
+    pub duration: Duration,
+    /// Discarded part before it
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_duration,
+        help_heading = "How to measure")]
+    pub warmup: Duration,
+    /// Length of a raw sample; each is kept
+    #[arg(long, value_name = "TIME", default_value = "100ms", value_parser = parse_positive_duration,
+        help_heading = "How to measure")]
+    pub interval: Duration,
+    /// Trials of each kind, interleaved; the median is shown
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1000),
+        help_heading = "How to measure")]
+    pub repeat: u32,
+    /// Processors to pin busy threads to, as in 0-3,6; the first is the switch's
+    #[arg(long, value_name = "LIST", value_parser = parse_cpus, help_heading = "How to measure")]
+    pub pin: Option<CpuList>,
+}
+
+impl BenchArgs {
+    /// One way or both.
+    pub fn direction(&self) -> Direction {
+        if self.bidir { Direction::Bidi } else { Direction::Uni }
+    }
+
+    /// Checks what one option says against another, and sizes against `max_frame`, the bytes a port's buffers
+    /// hold without FCS (`None`: no more than 1518 with FCS).
+    pub fn check(&self, max_frame: Option<u16>) -> Result<(), Fail> {
+        check_frame_size(&self.size, max_frame).map_err(Fail::usage)?;
+        if self.interval > self.duration {
+            return Err(Fail::usage(format!(
+                "--interval {:?} is longer than --duration {:?}; no sample would be whole",
+                self.interval, self.duration
+            )));
+        }
+        for (index, name) in self.dataplane.iter().enumerate() {
+            if self.dataplane[..index].contains(name) {
+                return Err(Fail::usage(format!("--dataplane has {name} twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What runs the guests' instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccelChoice {
+    /// KVM if it works, else TCG with a warning
+    Auto,
+    /// The processor; fails where KVM does not work
+    Kvm,
+    /// QEMU's translator: to compare dataplanes, not to quote
+    Tcg,
+}
+
+/// Options of guests.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Guests")]
+pub struct VmArgs {
+    /// What runs the guests
+    #[arg(long, value_enum, value_name = "ACCEL", default_value = "auto")]
+    pub accel: AccelChoice,
+    /// QEMU [default: the one found in PATH]
+    #[arg(long, value_name = "PATH", env = "VALE_BENCH_QEMU")]
+    pub qemu: Option<PathBuf>,
+    /// Guest kernel [default: the newest found]
+    #[arg(long, value_name = "PATH", env = "VALE_BENCH_KERNEL")]
+    pub kernel: Option<PathBuf>,
+    /// Keep the guests' console output in this directory
+    #[arg(long, value_name = "DIR")]
+    pub keep_console: Option<PathBuf>,
+}
+
+/// Options of the result.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Result")]
+pub struct OutputArgs {
+    /// Keep the result document (JSON) in this file
+    #[arg(short, long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to show the result on standard output
+    #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
+    pub format: FormatChoice,
+    /// No progress on standard error
+    #[arg(short, long)]
+    pub quiet: bool,
+}

@@ -1,0 +1,34 @@
+//! The commands: one function each, from its options to its end.
+
+pub mod p2p;
+pub mod switch;
+pub mod traffic;
+pub mod v2v;
+
+mod completions;
+mod doctor;
+mod output;
+mod schema;
+mod show;
+
+pub use output::{Output, print, view};
+
+use crate::cli::Command;
+use crate::exit::Fail;
+
+/// Runs one command to its end.
+pub fn run(command: &Command) -> Result<(), Fail> {
+    match command {
+        Command::V2v(args) => v2v::run(args),
+        Command::P2p(args) => p2p::run(args),
+        Command::Tx(args) => traffic::tx(args),
+        Command::Rx(args) => traffic::rx(args),
+        Command::Ping(args) => traffic::ping(args),
+        Command::Pong(args) => traffic::pong(args),
+        Command::Switch(args) => switch::run(args),
+        Command::Show(args) => show::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Schema => schema::run(),
+        Command::Completions(args) => completions::run(args),
+    }
+}

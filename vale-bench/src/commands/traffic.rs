@@ -1,0 +1,135 @@
+//! `tx`, `rx`, `ping` and `pong`: one role on one port, in this process.
+
+mod open;
+mod show;
+
+use crate::cli::{CommonTrafficArgs, PingArgs, PongArgs, RxArgs, TxArgs};
+use crate::exit::Fail;
+use crate::interrupt::Interrupt;
+use crate::machine::usable_cpus;
+use open::{AnyPort, open};
+use pktgen::counters::Counters;
+use pktgen::engine::{Control, Engine, Phase, PortEngine};
+use pktgen::port::{Port, PortError};
+use pktgen::spec::{IdlePolicy, PortReport, PortRoles, WorkReport};
+use show::Show;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Polls for a while, then sleeps until kicked: a port alone has its thread for itself.
+const IDLE: IdlePolicy = IdlePolicy { spin: 1000, nap_us: 20, wait_after_us: 2_000 };
+/// How long the engine may take to end.
+const END: Duration = Duration::from_secs(5);
+/// How often a count limit is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs `tx`.
+pub fn tx(args: &TxArgs) -> Result<(), Fail> {
+    let (port, own) = open(&args.common.port)?;
+    let roles = PortRoles { tx: Some(args.spec(own)), ..PortRoles::default() };
+    run(&args.common, port, roles, None)
+}
+
+/// Runs `rx`.
+pub fn rx(args: &RxArgs) -> Result<(), Fail> {
+    let (port, _) = open(&args.common.port)?;
+    let roles = PortRoles { rx: Some(args.spec()), ..PortRoles::default() };
+    run(&args.common, port, roles, args.limit())
+}
+
+/// Runs `ping`.
+pub fn ping(args: &PingArgs) -> Result<(), Fail> {
+    let (port, own) = open(&args.common.port)?;
+    let roles = PortRoles { ping: Some(args.spec(own)), ..PortRoles::default() };
+    run(&args.common, port, roles, None)
+}
+
+/// Runs `pong`.
+pub fn pong(args: &PongArgs) -> Result<(), Fail> {
+    let (port, _) = open(&args.common.port)?;
+    let roles = PortRoles { pong: Some(args.spec()), ..PortRoles::default() };
+    run(&args.common, port, roles, None)
+}
+
+fn run(common: &CommonTrafficArgs, port: AnyPort, roles: PortRoles, limit: Option<u64>) -> Result<(), Fail> {
+    match port {
+        AnyPort::Uvale(port) => drive(common, port, roles, limit),
+        AnyPort::Packet(port) => drive(common, port, roles, limit),
+    }
+}
+
+fn drive<P: Port + 'static>(
+    common: &CommonTrafficArgs,
+    port: P,
+    roles: PortRoles,
+    limit: Option<u64>,
+) -> Result<(), Fail> {
+    if let Some(cpu) = common.cpu.filter(|cpu| !usable_cpus().contains(cpu)) {
+        return Err(Fail::usage(format!("-a {cpu}: this process may not use processor {cpu}")));
+    }
+    let interrupt = Interrupt::install()?;
+    let counters: Arc<Counters> = Arc::default();
+    let mut engine = Engine::new(IDLE);
+    engine.add(PortEngine::new(port, &roles, counters.clone()).map_err(Fail::usage)?);
+    let control = Arc::new(Control::default());
+    let thread = start(engine, control.clone(), common.cpu.map(|cpu| cpu as usize))?;
+
+    control.advance(Phase::Receive, END);
+    let waited = interrupt.sleep(common.wait);
+    control.advance(Phase::Send, END);
+    let mut show = Show::new(common, &roles, counters.snapshot());
+    let began = Instant::now();
+    let every = Duration::from_millis(common.report_ms);
+    let mut next = began + every;
+    while waited.is_ok() {
+        let left = common.duration.map_or(LOOK, |d| d.saturating_sub(began.elapsed()));
+        let pause = LOOK.min(left).min(next.saturating_duration_since(Instant::now()));
+        if interrupt.sleep(pause).is_err() || control.done() || control.reached() == Phase::Stop {
+            break;
+        }
+        if common.duration.is_some_and(|d| began.elapsed() >= d) {
+            break;
+        }
+        let now = counters.snapshot();
+        if limit.is_some_and(|limit| now.rx_frames >= limit) {
+            break;
+        }
+        if Instant::now() >= next {
+            next += every;
+            if !show.interval(&now)? {
+                break;
+            }
+        }
+    }
+    // What is in the ring is sent, and what is under way arrives, before the port goes.
+    control.advance(Phase::StopSend, END);
+    let report = finish(&control, thread)?;
+    show.end(&counters.snapshot(), &report)?;
+    // A Ctrl-C is the usual end of these commands and no failure.
+    Ok(())
+}
+
+type Reports = Result<Vec<WorkReport>, PortError>;
+
+fn start(mut engine: Engine, control: Arc<Control>, cpu: Option<usize>) -> Result<JoinHandle<Reports>, Fail> {
+    let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
+        if let Some(cpu) = cpu {
+            let mut set = rustix::thread::CpuSet::new();
+            set.set(cpu);
+            // The processor is one that this process may use.
+            let _ = rustix::thread::sched_setaffinity(None, &set);
+        }
+        engine.run(&control)
+    });
+    thread.map_err(Fail::failed)
+}
+
+fn finish(control: &Control, thread: JoinHandle<Reports>) -> Result<PortReport, Fail> {
+    control.advance(Phase::Stop, END);
+    let reports = thread.join().map_err(|_| Fail::failed(anyhow::anyhow!("the engine panicked")))?;
+    match reports.map_err(Fail::failed)?.into_iter().next() {
+        Some(WorkReport::Port(report)) => Ok(report),
+        _ => Err(Fail::failed(anyhow::anyhow!("the engine had no port to report of"))),
+    }
+}

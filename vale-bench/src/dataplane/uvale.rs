@@ -1,0 +1,207 @@
+//! The embedded VALE: a switch thread of this process, host ports in memfds, guest ports in the guests' RAM.
+
+use super::{Lab, LabPort, Moved, Switch, mac};
+use crate::exit::Fail;
+use crate::result::{self, Accelerator};
+use crate::scenario::{Place, Topology};
+use crate::station::{GuestStation, HostStation, Machine, Station};
+use netmap_rs::csb::CsbPort;
+use netmap_rs::doorbell::Doorbell;
+use netmap_rs::layout::{PortLayout, PortShape};
+use pktgen::ports::csb::CsbIo;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uvale::{PortId, SwitchConfig};
+
+/// Name of the switch in every lab.
+const SWITCH: &str = "vale0";
+
+/// How to bring it up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Slots of every ring.
+    pub slots: u32,
+    /// Bytes of every buffer.
+    pub buf_size: u32,
+    /// Processor of the switch.
+    pub switch_cpu: Option<usize>,
+    /// Processors of the stations, in order; none beyond the end.
+    pub station_cpus: Vec<usize>,
+    /// What to do without work.
+    pub idle: Idle,
+}
+
+/// What switch and engines do without work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Poll: every busy thread has a processor of its own.
+    Poll,
+    /// Take naps: busy threads share processors, and a poller would keep others from theirs.
+    Nap,
+}
+
+impl Idle {
+    /// By the number of busy threads and of processors.
+    #[must_use]
+    pub fn by_load(busy_threads: usize, processors: usize) -> Idle {
+        if busy_threads <= processors { Idle::Poll } else { Idle::Nap }
+    }
+
+    /// For the switch.
+    #[must_use]
+    pub fn of_switch(self) -> uvale::IdlePolicy {
+        match self {
+            Idle::Poll => uvale::IdlePolicy { spin_rounds: 20_000, nap_us: 20, sleep_after_us: 5_000 },
+            Idle::Nap => uvale::IdlePolicy { spin_rounds: 20, nap_us: 50, sleep_after_us: 5_000 },
+        }
+    }
+
+    /// For engines.
+    #[must_use]
+    pub fn of_engines(self) -> pktgen::spec::IdlePolicy {
+        match self {
+            Idle::Poll => pktgen::spec::IdlePolicy { spin: 20_000, nap_us: 20, wait_after_us: 5_000 },
+            Idle::Nap => pktgen::spec::IdlePolicy { spin: 200, nap_us: 50, wait_after_us: 5_000 },
+        }
+    }
+
+    /// As results call it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Idle::Poll => "poll",
+            Idle::Nap => "nap",
+        }
+    }
+}
+
+impl Options {
+    fn shape(&self) -> PortShape {
+        PortShape { tx_slots: self.slots, rx_slots: self.slots, buf_size: self.buf_size, ..PortShape::default() }
+    }
+}
+
+struct Uvale {
+    switch: Arc<uvale::Switch>,
+    ports: Vec<PortId>,
+    accelerator: Accelerator,
+    guests: bool,
+    options: Options,
+}
+
+/// Brings `topology` up. `machines` are the booted guests, in the order of the topology's guest stations.
+pub fn bring_up(
+    topology: &Topology,
+    options: &Options,
+    accelerator: Accelerator,
+    machines: Vec<Machine>,
+) -> Result<Lab, Fail> {
+    let config =
+        SwitchConfig { name: SWITCH.into(), cpu: options.switch_cpu, idle: options.idle.of_switch() };
+    let switch = Arc::new(uvale::Switch::start(config).map_err(Fail::failed)?);
+    let mut machines = machines.into_iter();
+    let (mut stations, mut ports, mut ids, mut vms, mut pinning) =
+        (Vec::<Box<dyn Station>>::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    if let Some(cpu) = options.switch_cpu {
+        pinning.push(result::Pin { thread: format!("switch {SWITCH}"), cpus: vec![cpu as u32] });
+    }
+    for (index, plan) in topology.stations.iter().enumerate() {
+        let cpu = options.station_cpus.get(index).copied();
+        if let Some(cpu) = cpu {
+            pinning.push(result::Pin { thread: plan.name.clone(), cpus: vec![cpu as u32] });
+        }
+        let first = ports.len();
+        for local in 0..plan.ports {
+            let name = if plan.ports == 1 {
+                format!("{SWITCH}:{}", plan.name)
+            } else {
+                format!("{SWITCH}:{}.{local}", plan.name)
+            };
+            ports.push(LabPort { name, mac: mac(first + local), station: index, local });
+        }
+        let its_ports = &ports[first..];
+        match plan.place {
+            Place::Host => {
+                let mut opened = Vec::new();
+                for port in its_ports {
+                    let made = switch.add_host_port(&port.name, &options.shape(), None).map_err(Fail::failed)?;
+                    ids.push(made.id);
+                    let csb: CsbPort = made.open().map_err(Fail::failed)?;
+                    opened.push(CsbIo::new(csb, &port.name, "uvale", Some(port.mac)));
+                }
+                stations.push(Box::new(HostStation::new(&plan.name, cpu, opened)));
+            }
+            Place::Guest => {
+                let Some(mut machine) = machines.next() else {
+                    return Err(Fail::failed(anyhow::anyhow!("no machine was started for {}", plan.name)));
+                };
+                for port in its_ports {
+                    ids.push(add_guest_port(&switch, &mut machine, port, &options.shape())?);
+                }
+                vms.push(result::Vm { name: plan.name.clone(), dataplane: "uvale".into(), argv: machine.argv() });
+                stations.push(Box::new(GuestStation::new(machine)));
+            }
+        }
+    }
+    let max_frame = u16::try_from(options.buf_size + u32::from(result::FCS_BYTES)).unwrap_or(u16::MAX);
+    let guests = !vms.is_empty();
+    let idle = options.idle.of_engines();
+    let switch = Uvale { switch, ports: ids, accelerator, guests, options: options.clone() };
+    Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
+}
+
+/// Has the guest allocate memory, lays the port out in it, and has the guest open it.
+fn add_guest_port(
+    switch: &uvale::Switch,
+    machine: &mut Machine,
+    port: &LabPort,
+    shape: &PortShape,
+) -> Result<PortId, Fail> {
+    let len = PortLayout::new(shape).map_err(Fail::failed)?.len() as u64;
+    let memory = machine.allocate_port(port.local, len)?;
+    let doorbell = Doorbell::from_stream(machine.take_doorbell(port.local)?).map_err(Fail::failed)?;
+    let (id, location) = switch.add_guest_port(&port.name, shape, &memory, doorbell).map_err(Fail::failed)?;
+    machine.open_port(port, location, shape)?;
+    Ok(id)
+}
+
+impl Switch for Uvale {
+    fn describe(&self) -> result::Dataplane {
+        let idle = self.options.idle;
+        let parameters = [
+            ("slots", self.options.slots.to_string()),
+            ("buffer_bytes", self.options.buf_size.to_string()),
+            ("idle", idle.label().to_owned()),
+        ];
+        result::Dataplane {
+            name: "uvale".into(),
+            accelerator: self.accelerator,
+            guest_driver: self.guests.then(|| "netmap ring in guest RAM, CSB".into()),
+            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
+    }
+
+    fn busy_threads(&self) -> u32 {
+        1
+    }
+
+    fn counters(&mut self, port: usize) -> BTreeMap<String, u64> {
+        let snapshot = self.ports.get(port).and_then(|&id| self.switch.counters(id)).unwrap_or_default();
+        snapshot.named().map(|(name, n)| (name.to_owned(), n)).collect()
+    }
+
+    fn moved(&mut self, port: usize) -> Option<Moved> {
+        let snapshot = self.switch.counters(*self.ports.get(port)?)?;
+        Some(Moved { taken: snapshot.tx_frames, delivered: snapshot.rx_frames })
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        let faults = self.switch.take_faults();
+        faults.into_iter().map(|fault| format!("port {} of the switch: {}", fault.port, fault.what)).collect()
+    }
+
+    fn cpu_ns(&self) -> Option<u64> {
+        let path = format!("/proc/self/task/{}/schedstat", self.switch.thread_id());
+        std::fs::read_to_string(path).ok()?.split(' ').next()?.parse().ok()
+    }
+}

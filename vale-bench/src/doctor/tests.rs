@@ -1,0 +1,123 @@
+use std::path::PathBuf;
+
+use super::*;
+use crate::report::View;
+use crate::result::{Cpu, Host, Hugepages, Memory, NetmapModule};
+
+/// A host that has everything.
+fn complete() -> Facts {
+    Facts {
+        host: Host {
+            cpu: Cpu {
+                model: Some("Imaginary 9000".into()),
+                online_cpus: 8,
+                usable_cpus: 8,
+                governor: Some("performance".into()),
+                ..Cpu::default()
+            },
+            memory: Memory {
+                total_bytes: 16 << 30,
+                hugepages: vec![Hugepages { size_kib: 2048, total: 512, free: 500 }],
+                ..Memory::default()
+            },
+            netmap: Some(NetmapModule::default()),
+            ..Host::default()
+        },
+        root: true,
+        net_admin: true,
+        lock_limit_bytes: None,
+        dev_netmap: true,
+        testpmd: Some("/usr/bin/dpdk-testpmd".into()),
+        ovs_dpdk: Some("/usr/lib/ovs".into()),
+        runtime_dir: Ok("/run/vale-bench".into()),
+        guests: GuestFacts {
+            qemu: Ok(QemuFound { path: "/usr/bin/qemu".into(), version: "3.0.95".into(), ptnet: true }),
+            kvm: Ok(()),
+            kernel: Ok(KernelFound { path: "/boot/vmlinuz".into(), release: "6.1.0".into() }),
+        },
+    }
+}
+
+/// A host that has nothing.
+fn bare() -> Facts {
+    Facts {
+        host: Host {
+            cpu: Cpu { online_cpus: 4, usable_cpus: 1, governor: Some("powersave".into()), ..Cpu::default() },
+            ..Host::default()
+        },
+        root: false,
+        net_admin: false,
+        lock_limit_bytes: Some(8 << 20),
+        dev_netmap: false,
+        testpmd: None,
+        ovs_dpdk: None,
+        runtime_dir: Err("no directory for run-time files".into()),
+        guests: GuestFacts {
+            qemu: Err("no qemu-system-x86_64 in PATH".into()),
+            kvm: Err("there is no /dev/kvm".into()),
+            kernel: Err("no kernel image found".into()),
+        },
+    }
+}
+
+fn text(facts: &Facts, view: &View) -> String {
+    let mut out = Vec::new();
+    render(&diagnose(facts), view, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_complete_host_needs_nothing() {
+    let diagnosis = diagnose(&complete());
+    assert!(diagnosis.checks.iter().all(|check| check.status == Status::Ok && check.advice.is_none()));
+    assert!(diagnosis.abilities.iter().all(|ability| ability.runs));
+    assert_eq!(diagnosis.abilities[1].note, "under KVM");
+}
+
+#[test]
+fn a_bare_host_is_told_what_to_do_about_everything() {
+    let diagnosis = diagnose(&bare());
+    let fine: Vec<&str> =
+        diagnosis.checks.iter().filter(|check| check.status == Status::Ok).map(|check| check.name).collect();
+    assert_eq!(fine, ["privileges"]);
+    assert!(diagnosis.checks.iter().all(|check| (check.status == Status::Ok) == check.advice.is_none()));
+    assert!(!diagnosis.anything_runs());
+}
+
+#[test]
+fn each_need_is_told_on_its_own() {
+    let mut facts = complete();
+    facts.guests.kvm = Err("the guest did not start".into());
+    assert_eq!(diagnose(&facts).abilities[1].note, "under TCG: to compare, not to quote");
+    facts.guests.kernel = Err("none".into());
+    let v2v = &diagnose(&facts).abilities[1];
+    assert_eq!((v2v.runs, v2v.note.as_str()), (false, "a guest kernel missing"));
+    facts.guests.qemu = Err("none".into());
+    let diagnosis = diagnose(&facts);
+    assert_eq!(diagnosis.abilities[1].note, "QEMU and a guest kernel missing");
+    assert!(diagnosis.abilities[0].runs && diagnosis.anything_runs());
+    facts.dev_netmap = false;
+    let netmap = diagnose(&facts).checks.into_iter().find(|check| check.name == "netmap module").unwrap();
+    assert_eq!((netmap.status, netmap.found.as_str()), (Status::Warn, "loaded, but there is no /dev/netmap"));
+}
+
+#[test]
+fn only_what_exists_is_offered() {
+    let offered: Vec<_> = diagnose(&complete()).abilities.iter().map(|a| (a.dataplane, a.scenario)).collect();
+    assert_eq!(offered, [("uvale", "p2p"), ("uvale", "v2v")]);
+}
+
+#[test]
+fn tables_fit_and_colours_are_only_for_those_who_want_them() {
+    let mut long = bare();
+    long.guests.qemu = Err(format!("cannot start /{}/qemu", "directory/".repeat(12)));
+    long.runtime_dir = Ok(PathBuf::from("/run/vale-bench"));
+    for facts in [complete(), bare(), long] {
+        let text = text(&facts, &View::default());
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+    assert!(text(&bare(), &View { colour: true, ..View::default() }).contains("\x1b["));
+    let text = text(&bare(), &View::default());
+    assert!(text.contains("  missing  guest kernel       no kernel image found\n"), "{text}");
+}

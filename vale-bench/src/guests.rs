@@ -1,0 +1,165 @@
+//! Starts guests: which QEMU, which kernel, which accelerator, and an image with this very program as its init.
+//!
+//! Deliberately absent: what dataplane their ports are on.
+
+use crate::cli::{AccelChoice, VmArgs};
+use crate::exit::{Exit, Fail, FailContext};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::result::{self, Accelerator, Warning};
+use crate::rundir::RunDir;
+use crate::station::{Machine, Ram};
+use guest::client::Client;
+use guest::wire;
+use qemu_ptnet::{
+    Accel, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, QUICK_BOOT, Qemu, SharedRam, Vm, VmSpec,
+    kvm_usable,
+};
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// RAM of a guest in MiB: kernel and image take about 100, a port with the largest rings 18.
+const MEMORY_MIB: u32 = 256;
+/// How long QEMU may take from its start to the handshake.
+const START_DEADLINE: Duration = Duration::from_secs(10);
+/// How long guests may take to boot: so much, and so much more for each that boots beside it.
+const BOOT_DEADLINE: Duration = Duration::from_secs(45);
+const BOOT_DEADLINE_EACH: Duration = Duration::from_secs(15);
+/// How long the KVM probe's guest of a few instructions may run.
+const KVM_DEADLINE: Duration = Duration::from_millis(1500);
+/// What the agent needs of the kernel; what is built in is left out.
+const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
+
+/// A host that can run guests.
+#[derive(Debug)]
+pub struct GuestHost {
+    qemu: Qemu,
+    kernel: Kernel,
+    image: Image,
+    accel: Accel,
+    /// Why KVM was not taken although it was looked for.
+    kvm_refused: Option<String>,
+    keep_console: Option<PathBuf>,
+}
+
+impl GuestHost {
+    /// Finds all that guests need. What is missing makes this host one that cannot run them.
+    pub fn find(args: &VmArgs, progress: &Progress) -> Result<GuestHost, Fail> {
+        let qemu = Qemu::find(args.qemu.as_deref()).or_exit(Exit::Host)?;
+        let kernel = Kernel::find(args.kernel.as_deref()).or_exit(Exit::Host)?;
+        let (accel, kvm_refused) = choose(args.accel, &qemu, progress)?;
+        if let Some(folder) = &args.keep_console {
+            let made = fs::create_dir_all(folder);
+            made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
+        }
+        let image = image(&kernel)?;
+        Ok(GuestHost { qemu, kernel, image, accel, kvm_refused, keep_console: args.keep_console.clone() })
+    }
+
+    /// What runs the guests' instructions.
+    #[must_use]
+    pub fn accelerator(&self) -> Accelerator {
+        match self.accel {
+            Accel::Kvm => Accelerator::Kvm,
+            Accel::Tcg { .. } => Accelerator::Tcg,
+        }
+    }
+
+    /// That KVM was wanted and does not work.
+    #[must_use]
+    pub fn kvm_warning(&self) -> Option<Warning> {
+        self.kvm_refused.clone().map(|reason| Warning::KvmUnusable { reason })
+    }
+
+    /// For the manifest.
+    #[must_use]
+    pub fn qemu(&self) -> result::Qemu {
+        result::Qemu { path: self.qemu.path.display().to_string(), version: self.qemu.version.text.clone() }
+    }
+
+    /// For the manifest.
+    #[must_use]
+    pub fn kernel(&self) -> result::GuestKernel {
+        let release = Some(self.kernel.release.clone());
+        result::GuestKernel { path: self.kernel.image.display().to_string(), release }
+    }
+
+    /// Boots guests side by side: a name and a number of ports each. `cpus` are the processors of their virtual
+    /// processors, in order; none beyond the end.
+    pub fn boot(
+        &self,
+        guests: &[(String, usize)],
+        cpus: &[usize],
+        run_dir: &RunDir,
+        interrupt: &Interrupt,
+    ) -> Result<Vec<Machine>, Fail> {
+        let deadline = BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32;
+        let mut started = Vec::new();
+        for (index, (name, ports)) in guests.iter().enumerate() {
+            interrupt.check()?;
+            started.push(self.start(name, *ports, cpus.get(index).copied(), run_dir)?);
+        }
+        let mut machines = Vec::new();
+        for starting in started {
+            let Starting { name, vm, client, ram, doorbells } = starting;
+            let mut keep_waiting = || interrupt.signal().is_none();
+            let booted = Machine::await_boot(&name, vm, client, ram, doorbells, deadline, &mut keep_waiting);
+            // A wait that was cut short by Ctrl-C is no fault of the guest's.
+            interrupt.check()?;
+            machines.push(booted?);
+        }
+        Ok(machines)
+    }
+
+    fn start(&self, name: &str, ports: usize, cpu: Option<usize>, run_dir: &RunDir) -> Result<Starting, Fail> {
+        let cannot = || format!("cannot start {name}");
+        let mut launch = Launch::new(VmSpec::new(name, &self.qemu.path, self.accel));
+        let machine = launch.spec.machine;
+        let ram = SharedRam::new(MEMORY_MIB).context_with(cannot)?;
+        launch.shared_ram(&ram).context_with(cannot)?;
+        launch.boot(self.kernel.image.clone(), &self.image, QUICK_BOOT).context_with(cannot)?;
+        let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
+        let mut doorbells = Vec::new();
+        for port in 0..ports {
+            doorbells.push(launch.channel(wire::doorbell_channel(port)).context_with(cannot)?.into());
+        }
+        launch.console_log = self.keep_console.as_ref().map(|folder| folder.join(format!("{name}.log")));
+        let vm = Vm::start(launch, START_DEADLINE).or_exit(Exit::Failed)?;
+        run_dir.record_child(vm.pid())?;
+        if let Some(cpu) = cpu {
+            vm.pin(0, &[cpu]).context_with(cannot)?;
+        }
+        Ok(Starting { name: name.to_owned(), vm, client, ram: Ram::new(ram, machine), doorbells })
+    }
+}
+
+struct Starting {
+    name: String,
+    vm: Vm,
+    client: Client,
+    ram: Ram,
+    doorbells: Vec<rustix::fd::OwnedFd>,
+}
+
+fn choose(choice: AccelChoice, qemu: &Qemu, progress: &Progress) -> Result<(Accel, Option<String>), Fail> {
+    if choice == AccelChoice::Tcg {
+        return Ok((Accel::TCG, None));
+    }
+    progress.stage("trying KVM");
+    match (kvm_usable(&qemu.path, KVM_DEADLINE).or_exit(Exit::Host)?, choice) {
+        (KvmVerdict::Usable, _) => Ok((Accel::Kvm, None)),
+        (KvmVerdict::Unusable(reason), AccelChoice::Kvm) => Err(Fail::host(format!("KVM does not work here: {reason}"))),
+        (KvmVerdict::Unusable(reason), _) => Ok((Accel::TCG, Some(reason))),
+    }
+}
+
+/// This program as init, the libraries it loads, and the modules its agent needs.
+fn image(kernel: &Kernel) -> Result<Image, Fail> {
+    let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
+    let modules = ModuleTree::open(kernel).or_exit(Exit::Host)?;
+    let modules = modules.resolve(&MODULES.map(Module::named)).or_exit(Exit::Host)?;
+    let mut builder = ImageBuilder::new();
+    builder.init(program)?.modules(modules)?;
+    builder.build().context_with(|| "cannot make the guests' image")
+}

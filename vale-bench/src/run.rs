@@ -1,0 +1,223 @@
+//! A run: brings a topology up on each dataplane, makes the trials interleaved, and ends in a document.
+//!
+//! Whatever happens on the way, what was measured is kept and what was started is ended.
+
+use crate::cli::{BenchArgs, VmArgs};
+use crate::commands::Output;
+use crate::dataplane::uvale::{self, Idle};
+use crate::dataplane::Lab;
+use crate::exit::{Fail, FailContext};
+use crate::guests;
+use crate::interrupt::Interrupt;
+use crate::machine::usable_cpus;
+use crate::progress::Progress;
+use crate::provenance;
+use crate::result::{Accelerator, Direction, Plan, ResultDocument, Trial, Warning};
+use crate::rundir::{self, RunDir};
+use crate::scenario::{Place, Topology};
+use crate::trial::{self, TrialSpec};
+use crate::units::SizeSpec;
+use std::time::Duration;
+
+/// Bytes of every buffer of a port, netmap's default.
+const BUF_SIZE: u32 = 2048;
+/// Most frames a batch.
+const BURST: u32 = 512;
+/// How long round trips are measured: as long as the throughput, but not longer than this.
+const LATENCY_MAX: Duration = Duration::from_secs(5);
+
+/// Everything a benchmark command was told.
+pub struct Request<'a> {
+    /// What is connected how.
+    pub topology: Topology,
+    /// How to measure.
+    pub bench: &'a BenchArgs,
+    /// How to run guests, where there are some.
+    pub vm: Option<&'a VmArgs>,
+    /// Where the result goes.
+    pub output: &'a crate::cli::OutputArgs,
+}
+
+/// Carries a benchmark command out.
+pub fn run(request: &Request<'_>) -> Result<(), Fail> {
+    let bench = request.bench;
+    bench.check(Some(BUF_SIZE as u16))?;
+    let cpus = Cpus::choose(request)?;
+    let output = Output::prepare(request.output)?;
+    let interrupt = Interrupt::install()?;
+    let sizes = bench.size.len() as u32;
+    let total = sizes * bench.repeat * bench.dataplane.len() as u32;
+    let progress = Progress::new(total, request.output.quiet);
+    for line in rundir::recover()?.describe() {
+        progress.println(&line);
+    }
+    let run_dir = RunDir::create()?;
+
+    let mut document = ResultDocument::new(
+        provenance::manifest(),
+        Plan { trials: total, dataplanes: bench.dataplane.clone() },
+    );
+    document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
+    let mut labs = bring_up(request, &cpus, &run_dir, interrupt, &progress, &mut document)?;
+    let measured = measure(request, &mut labs, interrupt, &progress, &mut document, &output);
+    progress.finish();
+    if let Err(fail) = &measured {
+        document.incomplete = Some(fail.to_string());
+    }
+    let ended = labs.iter_mut().try_for_each(Lab::shut_down);
+    drop(labs);
+    let shown = if document.trials.is_empty() { output.keep(&document) } else { output.finish(&document) };
+    measured.and(shown).and(ended)
+}
+
+/// Which processors the busy threads get, and so what they may do when idle.
+struct Cpus {
+    switch: Option<usize>,
+    stations: Vec<usize>,
+    idle: Idle,
+}
+
+impl Cpus {
+    /// As `--pin` says: the first for the switch, the others for the stations in order, from the front again when
+    /// they run out. Without it every busy thread gets a processor of its own if there are enough.
+    fn choose(request: &Request<'_>) -> Result<Cpus, Fail> {
+        let usable: Vec<usize> = usable_cpus().into_iter().map(|cpu| cpu as usize).collect();
+        let stations = request.topology.stations.len();
+        let busy = 1 + stations;
+        let idle = Idle::by_load(busy, usable.len());
+        let Some(list) = &request.bench.pin else {
+            let pin = busy <= usable.len();
+            // The engine goes first: the first processor tends to be where the caller's caches are warm.
+            let stations = if pin { usable[..stations].to_vec() } else { Vec::new() };
+            return Ok(Cpus { switch: pin.then(|| usable[busy - 1]), stations, idle });
+        };
+        let list: Vec<usize> = list.iter().map(|&cpu| cpu as usize).collect();
+        if let Some(missing) = list.iter().find(|cpu| !usable.contains(cpu)) {
+            let usable = usable.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            let sentence = format!("--pin names processor {missing}; this process may use {usable}");
+            return Err(Fail::usage(sentence));
+        }
+        let Some((&switch, rest)) = list.split_first() else {
+            return Err(Fail::usage("--pin names no processor"));
+        };
+        let rest = if rest.is_empty() { &list[..] } else { rest };
+        let distinct: std::collections::BTreeSet<_> = list.iter().take(busy).collect();
+        let idle = if distinct.len() < busy { Idle::Nap } else { idle };
+        Ok(Cpus { switch: Some(switch), stations: rest.iter().copied().cycle().take(stations).collect(), idle })
+    }
+}
+
+fn bring_up(
+    request: &Request<'_>,
+    cpus: &Cpus,
+    run_dir: &RunDir,
+    interrupt: &Interrupt,
+    progress: &Progress,
+    document: &mut ResultDocument,
+) -> Result<Vec<Lab>, Fail> {
+    let mut labs = Vec::new();
+    let guest_ports: Vec<(String, usize)> = request
+        .topology
+        .stations
+        .iter()
+        .filter(|station| station.place == Place::Guest)
+        .map(|station| (station.name.clone(), station.ports))
+        .collect();
+    let host = match request.vm {
+        Some(vm) if !guest_ports.is_empty() => {
+            let host = guests::GuestHost::find(vm, progress)?;
+            document.manifest.qemu = Some(host.qemu());
+            document.manifest.guest_kernel = Some(host.kernel());
+            document.manifest.accelerator = host.accelerator();
+            if host.accelerator() == Accelerator::Tcg {
+                document.warnings.push(Warning::Tcg);
+            }
+            document.warnings.extend(host.kvm_warning());
+            Some(host)
+        }
+        _ => None,
+    };
+    for name in &request.bench.dataplane {
+        let machines = match &host {
+            Some(host) => {
+                progress.stage(&format!("booting {} guests ({name})", guest_ports.len()));
+                host.boot(&guest_ports, &cpus.stations, run_dir, interrupt)?
+            }
+            None => Vec::new(),
+        };
+        let options = uvale::Options {
+            slots: request.bench.slots,
+            buf_size: BUF_SIZE,
+            switch_cpu: cpus.switch,
+            station_cpus: cpus.stations.clone(),
+            idle: cpus.idle,
+        };
+        let accelerator = document.manifest.accelerator;
+        let mut lab = uvale::bring_up(&request.topology, &options, accelerator, machines)
+            .context_with(|| format!("cannot bring up {name}"))?;
+        trial::teach(&mut lab, interrupt)?;
+        document.manifest.vms.append(&mut lab.vms.clone());
+        document.manifest.pinning.append(&mut lab.pinning.clone());
+        labs.push(lab);
+    }
+    if document.manifest.pinning.is_empty() {
+        document.warnings.push(Warning::Unpinned);
+    }
+    Ok(labs)
+}
+
+fn measure(
+    request: &Request<'_>,
+    labs: &mut [Lab],
+    interrupt: &Interrupt,
+    progress: &Progress,
+    document: &mut ResultDocument,
+    output: &Output,
+) -> Result<(), Fail> {
+    let bench = request.bench;
+    let direction = bench.direction();
+    let flows = request.topology.flows(direction == Direction::Bidi);
+    let mut order = 0;
+    // Dataplanes innermost, repeats outermost: what drifts meets all alternatives alike.
+    for repeat in 1..=bench.repeat {
+        for size in &bench.size {
+            for (name, lab) in bench.dataplane.iter().zip(labs.iter_mut()) {
+                order += 1;
+                progress.trial(label(request, name, size, direction));
+                let spec = TrialSpec {
+                    scenario: request.topology.scenario,
+                    flows: flows.clone(),
+                    direction,
+                    size: size.clone(),
+                    rate: bench.rate,
+                    header_flows: bench.flows,
+                    burst: BURST.min(bench.slots / 2).max(1),
+                    warmup: bench.warmup,
+                    duration: bench.duration,
+                    window: bench.interval,
+                    latency: bench.latency.then(|| bench.duration.min(LATENCY_MAX)),
+                    repeat,
+                    order,
+                };
+                let trial = trial::run(lab, &spec, interrupt, progress)?;
+                for fault in lab.switch.faults() {
+                    progress.println(&fault);
+                }
+                progress.done(&outcome(&trial));
+                document.trials.push(trial);
+                output.keep(document)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn label(request: &Request<'_>, dataplane: &str, size: &SizeSpec, direction: Direction) -> String {
+    let size = size.frame_size().label;
+    let unit = if size.chars().all(|c| c.is_ascii_digit()) { " B" } else { "" };
+    format!("{} {dataplane} {size}{unit} {}", request.topology.scenario, direction.label())
+}
+
+fn outcome(trial: &Trial) -> String {
+    format!("{:.3} Mpps received", trial.throughput.aggregate.rate_mpps)
+}

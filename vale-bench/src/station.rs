@@ -1,0 +1,37 @@
+//! Where an engine runs: a thread of this process, or a guest.
+//!
+//! A trial drives stations and samples their ports' counters; it does not know what a station is, nor what lies
+//! between the ports. All counters are read here, by one clock.
+
+mod guest;
+mod host;
+
+pub use guest::{GuestStation, Machine, Ram};
+pub use host::HostStation;
+
+use crate::exit::Fail;
+use pktgen::counters::Snapshot;
+use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
+use std::time::Duration;
+
+pub use ::guest::wire::Phase;
+
+/// One engine and its ports, numbered from 0 within the station.
+pub trait Station: Send {
+    /// Name, for messages: `host`, `vm1`.
+    fn name(&self) -> &str;
+    /// Threads that are busy while it measures: engine threads or virtual processors.
+    fn busy_threads(&self) -> u32;
+    /// Gets an engine ready; ports not named have no role.
+    fn prepare(&mut self, roles: Vec<(usize, PortRoles)>, idle: IdlePolicy) -> Result<(), Fail>;
+    /// Brings the engine to a phase and returns when it is there.
+    fn enter(&mut self, phase: Phase) -> Result<(), Fail>;
+    /// The port's counters now.
+    fn snapshot(&self, port: usize) -> Snapshot;
+    /// Whether every sender with a count has sent it, as far as the station can tell without asking.
+    fn healthy(&mut self) -> Result<(), Fail>;
+    /// Ends the engine; what each port did.
+    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, Fail>;
+    /// Ends the station in good order, within `deadline`.
+    fn shut_down(&mut self, deadline: Duration) -> Result<(), Fail>;
+}

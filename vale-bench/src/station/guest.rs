@@ -1,0 +1,201 @@
+//! A station in a guest: its machine, and the engine that its agent runs.
+
+use super::{Phase, Station};
+use crate::dataplane::LabPort;
+use crate::exit::Fail;
+use guest::client::Client;
+use guest::counters::CounterPage;
+use guest::wire::{GuestExtent, Hello, Reply, Request};
+use netmap_rs::layout::{PortLocation, PortShape};
+use netmap_rs::memory::{Extent, Memory};
+use pktgen::counters::Snapshot;
+use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
+use qemu_ptnet::{RamLayout, SharedRam, Vm};
+use rustix::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a guest may take to answer: it may share its processor with several that poll.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A guest's RAM: the file, and where in it guest-physical addresses lie.
+pub struct Ram {
+    file: SharedRam,
+    layout: RamLayout,
+}
+
+impl Ram {
+    /// RAM of a guest on `machine`.
+    #[must_use]
+    pub fn new(file: SharedRam, machine: qemu_ptnet::Machine) -> Ram {
+        let layout = RamLayout::new(machine, file.mib());
+        Ram { file, layout }
+    }
+}
+
+/// A booted guest: the process, the channel to its agent, and its memory.
+pub struct Machine {
+    name: String,
+    /// There until it is shut down.
+    vm: Option<Vm>,
+    client: Client,
+    ram: Ram,
+    hello: Hello,
+    counters: CounterPage,
+    doorbells: Vec<Option<OwnedFd>>,
+}
+
+impl Machine {
+    /// Waits until the agent says hello, and maps its counters. `doorbells` are the host's ends of the guest's
+    /// doorbell channels.
+    pub fn await_boot(
+        name: &str,
+        vm: Vm,
+        mut client: Client,
+        ram: Ram,
+        doorbells: Vec<OwnedFd>,
+        deadline: Duration,
+        keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<Machine, Fail> {
+        let hello = client.hello(deadline, &mut || vm.alive() && keep_waiting());
+        let hello = hello.map_err(|e| explain(name, &vm, e))?;
+        let counters = map(&ram, &[hello.counters]).map_err(|e| e.context(format!("cannot see {name}'s counters")))?;
+        let counters = CounterPage::new(counters);
+        let doorbells = doorbells.into_iter().map(Some).collect();
+        Ok(Machine { name: name.to_owned(), vm: Some(vm), client, ram, hello, counters, doorbells })
+    }
+
+    /// What the guest said of itself.
+    #[must_use]
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// QEMU's command line.
+    #[must_use]
+    pub fn argv(&self) -> Vec<String> {
+        self.vm.iter().flat_map(Vm::argv).map(|arg| arg.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Has the guest allocate `len` bytes for a port, and maps them.
+    pub fn allocate_port(&mut self, port: usize, len: u64) -> Result<Arc<Memory>, Fail> {
+        match self.ask("allocate a port", &Request::AllocatePort { port, len })? {
+            Reply::Memory { extents } => map(&self.ram, &extents)
+                .map_err(|e| e.context(format!("{} reports memory that is not its own", self.name))),
+            _ => Err(self.out_of_turn("allocate a port")),
+        }
+    }
+
+    /// Has the guest open a port that was laid out.
+    pub fn open_port(&mut self, port: &LabPort, location: PortLocation, shape: &PortShape) -> Result<(), Fail> {
+        let (name, mac) = (port.name.clone(), port.mac);
+        let request = Request::OpenPort { port: port.local, name, location, shape: shape.clone(), mac };
+        self.order("open a port", &request)
+    }
+
+    /// The host's end of a port's doorbell, once.
+    pub fn take_doorbell(&mut self, port: usize) -> Result<OwnedFd, Fail> {
+        let doorbell = self.doorbells.get_mut(port).and_then(Option::take);
+        doorbell.ok_or_else(|| Fail::failed(anyhow::anyhow!("{} has no doorbell for port {port}", self.name)))
+    }
+
+    fn ask(&mut self, what: &'static str, request: &Request) -> Result<Reply, Fail> {
+        let Some(vm) = &self.vm else {
+            return Err(Fail::failed(anyhow::anyhow!("{} has been shut down", self.name)));
+        };
+        let answer = self.client.ask(what, request, ANSWER_DEADLINE, &mut || vm.alive());
+        answer.map_err(|e| explain(&self.name, vm, e))
+    }
+
+    fn order(&mut self, what: &'static str, request: &Request) -> Result<(), Fail> {
+        match self.ask(what, request)? {
+            Reply::Done => Ok(()),
+            _ => Err(self.out_of_turn(what)),
+        }
+    }
+
+    fn out_of_turn(&self, what: &str) -> Fail {
+        Fail::failed(anyhow::anyhow!("{} answered out of turn when asked to {what}", self.name))
+    }
+}
+
+/// A guest's failure with its command line and the end of its console.
+fn explain(name: &str, vm: &Vm, error: guest::client::ClientError) -> Fail {
+    // What a dying QEMU has to say is on its way.
+    let _ = vm.wait(Duration::from_millis(200));
+    let evidence = vm.evidence();
+    Fail::failed(anyhow::anyhow!("{error}\n{evidence}")).context(format!("{name} failed"))
+}
+
+/// Maps what a guest says is where, if it is in its RAM.
+fn map(ram: &Ram, extents: &[GuestExtent]) -> Result<Arc<Memory>, Fail> {
+    let mut mapped = Vec::with_capacity(extents.len());
+    for &GuestExtent { gpa, len } in extents {
+        let Some(offset) = ram.layout.translate(gpa, len) else {
+            return Err(Fail::failed(anyhow::anyhow!("{len} bytes at guest-physical {gpa:#x} are not in its RAM")));
+        };
+        mapped.push(Extent { offset, len });
+    }
+    Memory::map_extents(ram.file.as_fd(), &mapped).map_err(Fail::failed)
+}
+
+/// A guest as a station.
+pub struct GuestStation {
+    machine: Machine,
+}
+
+impl GuestStation {
+    /// A station in a machine whose ports are open.
+    #[must_use]
+    pub fn new(machine: Machine) -> GuestStation {
+        GuestStation { machine }
+    }
+}
+
+impl Station for GuestStation {
+    fn name(&self) -> &str {
+        &self.machine.name
+    }
+
+    fn busy_threads(&self) -> u32 {
+        self.machine.hello.cpus.min(1)
+    }
+
+    fn prepare(&mut self, roles: Vec<(usize, PortRoles)>, idle: IdlePolicy) -> Result<(), Fail> {
+        self.machine.order("prepare an engine", &Request::Prepare { roles, idle })
+    }
+
+    fn enter(&mut self, phase: Phase) -> Result<(), Fail> {
+        self.machine.order("enter a phase", &Request::Phase { phase })
+    }
+
+    fn snapshot(&self, port: usize) -> Snapshot {
+        self.machine.counters.snapshot(port)
+    }
+
+    fn healthy(&mut self) -> Result<(), Fail> {
+        match &self.machine.vm {
+            Some(vm) if !vm.alive() => {
+                let gone = guest::client::ClientError::Gone { waiting_for: "measurement" };
+                Err(explain(&self.machine.name, vm, gone))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, Fail> {
+        match self.machine.ask("report", &Request::Report)? {
+            Reply::Report { ports } => Ok(ports),
+            _ => Err(self.machine.out_of_turn("report")),
+        }
+    }
+
+    fn shut_down(&mut self, deadline: Duration) -> Result<(), Fail> {
+        // A guest that no longer hears is ended by its QEMU.
+        let _ = self.machine.client.send(&Request::PowerOff, Duration::from_millis(500));
+        match self.machine.vm.take() {
+            Some(vm) => vm.quit(deadline).map(|_| ()).map_err(Fail::failed),
+            None => Ok(()),
+        }
+    }
+}

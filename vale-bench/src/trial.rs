@@ -1,0 +1,441 @@
+//! One trial: set-up, warm-up, measure windows, drain, account.
+//!
+//! Everything is counted at the ports and at the switch, and sampled by one clock. The rate is the receivers'.
+//! Nothing here knows what the stations are or what carries the frames.
+
+use crate::dataplane::{Lab, Moved, ip};
+use crate::exit::Fail;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::result::{
+    self, Accounting, Direction, DirectionThroughput, Latency, PortCounts, PortResult, Rates, Throughput, Warning,
+    Window, WindowPort,
+};
+use crate::scenario::Flow;
+use crate::station::Phase;
+use crate::stats;
+use crate::units::SizeSpec;
+use pktgen::counters::Snapshot;
+use pktgen::spec::{Addressing, PingSpec, PongSpec, PortReport, PortRoles, Rate, RxSpec, Sizes, TxSpec};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// What to measure in a trial.
+#[derive(Debug, Clone)]
+pub struct TrialSpec {
+    /// The scenario's name.
+    pub scenario: &'static str,
+    /// Who sends to whom.
+    pub flows: Vec<Flow>,
+    /// Whether the flows go both ways.
+    pub direction: Direction,
+    /// What to send.
+    pub size: SizeSpec,
+    /// Offered load of each sender.
+    pub rate: Rate,
+    /// Header flows of each sender.
+    pub header_flows: u32,
+    /// Most frames a batch.
+    pub burst: u32,
+    /// Discarded at the start.
+    pub warmup: Duration,
+    /// Measured.
+    pub duration: Duration,
+    /// Length of a window.
+    pub window: Duration,
+    /// Measure round trips, for this long, when the throughput is known.
+    pub latency: Option<Duration>,
+    /// Which repeat this is, from 1.
+    pub repeat: u32,
+    /// Which trial of the run this is, from 1.
+    pub order: u32,
+}
+
+/// How long frames may still be on their way when the senders have stopped.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
+/// Nothing moved for this long: nothing is on its way.
+const QUIET: Duration = Duration::from_millis(100);
+/// Between looks at the counters while draining.
+const LOOK: Duration = Duration::from_millis(10);
+/// Windows vary more than this (standard deviation over mean): worth a warning.
+const CV_LIMIT: f64 = 0.10;
+/// Shorter measurements than this are worth a warning.
+const ADVISED: Duration = Duration::from_secs(1);
+/// A paced sender this far below its rate did not keep up.
+const OFFERED_TOLERANCE: f64 = 0.01;
+/// A probe not back after this long is lost.
+const PROBE_TIMEOUT_MS: u32 = 500;
+
+fn addressing(lab: &Lab, flow: Flow, flows: u32) -> Addressing {
+    Addressing {
+        src_mac: lab.ports[flow.from].mac,
+        dst_mac: lab.ports[flow.to].mac,
+        src_ip: ip(flow.from),
+        dst_ip: ip(flow.to),
+        src_port: 1024,
+        dst_port: 9,
+        flows,
+    }
+}
+
+fn sizes(size: &SizeSpec) -> Sizes {
+    match size.frame_size().sizes_bytes.as_slice() {
+        [one] => Sizes::Fixed(*one),
+        many => Sizes::Cycle(many.to_vec()),
+    }
+}
+
+/// Gives every station the roles of its ports.
+fn prepare(lab: &mut Lab, roles: Vec<PortRoles>) -> Result<(), Fail> {
+    let mut by_station: Vec<Vec<(usize, PortRoles)>> = vec![Vec::new(); lab.stations.len()];
+    for (port, roles) in lab.ports.iter().zip(roles) {
+        by_station[port.station].push((port.local, roles));
+    }
+    let idle = lab.idle;
+    for (station, roles) in lab.stations.iter_mut().zip(by_station) {
+        station.prepare(roles, idle)?;
+    }
+    Ok(())
+}
+
+fn enter(lab: &mut Lab, phase: Phase) -> Result<(), Fail> {
+    lab.stations.iter_mut().try_for_each(|station| station.enter(phase))
+}
+
+fn snapshots(lab: &Lab) -> Vec<Snapshot> {
+    lab.ports.iter().map(|port| lab.stations[port.station].snapshot(port.local)).collect()
+}
+
+fn reports(lab: &mut Lab) -> Result<Vec<PortReport>, Fail> {
+    let mut reports = vec![PortReport::default(); lab.ports.len()];
+    for (index, station) in lab.stations.iter_mut().enumerate() {
+        for (local, report) in station.report()? {
+            let port = lab.ports.iter().position(|p| p.station == index && p.local == local);
+            let Some(port) = port else {
+                let name = station.name();
+                return Err(Fail::failed(anyhow::anyhow!("{name} reports a port {local} that it does not have")));
+            };
+            reports[port] = report;
+        }
+    }
+    Ok(reports)
+}
+
+/// Waits, keeping an eye on stations, interrupts and the progress bar.
+fn pass(
+    lab: &mut Lab,
+    until: Instant,
+    interrupt: &Interrupt,
+    mut tick: impl FnMut(Instant),
+) -> Result<(), Fail> {
+    loop {
+        let now = Instant::now();
+        tick(now);
+        if now >= until {
+            return Ok(());
+        }
+        interrupt.sleep((until - now).min(Duration::from_millis(200)))?;
+        lab.stations.iter_mut().try_for_each(|station| station.healthy())?;
+    }
+}
+
+/// Waits until nothing moves any more.
+fn settle(lab: &mut Lab, before: &[Option<Moved>], interrupt: &Interrupt) -> Result<(), Fail> {
+    let end = Instant::now() + DRAIN_DEADLINE;
+    let mut last = snapshots(lab);
+    let mut quiet_since = Instant::now();
+    loop {
+        interrupt.sleep(LOOK)?;
+        let now = snapshots(lab);
+        let moved = |a: &Snapshot, b: &Snapshot| (a.tx_frames, a.rx_frames) != (b.tx_frames, b.rx_frames);
+        if last.iter().zip(&now).any(|(a, b)| moved(a, b)) {
+            quiet_since = Instant::now();
+        }
+        last = now;
+        let quiet = quiet_since.elapsed();
+        // A switch that counts says when all has been taken and received; the counters of the ports start from 0
+        // in each trial, those of the switch do not.
+        let counted = (0..lab.ports.len()).all(|port| match (lab.switch.moved(port), before[port]) {
+            (Some(now), Some(before)) => {
+                now.taken - before.taken == last[port].tx_frames
+                    && now.delivered - before.delivered == last[port].rx_frames
+            }
+            _ => true,
+        });
+        if (quiet >= QUIET && counted) || quiet >= QUIET * 10 || Instant::now() >= end {
+            return Ok(());
+        }
+    }
+}
+
+/// Makes the switch know where every port's address is, so that no measured frame is flooded: each port sends one
+/// broadcast frame, as RFC 2544 (section 23) asks of a tester.
+pub fn teach(lab: &mut Lab, interrupt: &Interrupt) -> Result<(), Fail> {
+    let roles = lab.ports.iter().enumerate().map(|(port, p)| {
+        let addressing = Addressing {
+            src_mac: p.mac,
+            dst_mac: [0xff; 6],
+            src_ip: ip(port),
+            dst_ip: [255; 4],
+            src_port: 1024,
+            dst_port: 9,
+            flows: 1,
+        };
+        let tx = TxSpec { stream: 0, sizes: Sizes::Fixed(64), addressing, rate: Rate::Max, burst: 1, count: Some(1) };
+        PortRoles { tx: Some(tx), rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() }
+    });
+    let roles = roles.collect();
+    let before = moved(lab);
+    prepare(lab, roles)?;
+    enter(lab, Phase::Receive)?;
+    enter(lab, Phase::Send)?;
+    settle(lab, &before, interrupt)?;
+    enter(lab, Phase::Drain)?;
+    reports(lab).map(|_| ())
+}
+
+fn moved(lab: &mut Lab) -> Vec<Option<Moved>> {
+    (0..lab.ports.len()).map(|port| lab.switch.moved(port)).collect()
+}
+
+struct Measured {
+    windows: Vec<Window>,
+    first: Vec<Snapshot>,
+    last: Vec<Snapshot>,
+    elapsed_ns: u64,
+    reports: Vec<PortReport>,
+    counters: Vec<BTreeMap<String, u64>>,
+}
+
+/// Runs a trial and makes its part of the result.
+pub fn run(
+    lab: &mut Lab,
+    spec: &TrialSpec,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<result::Trial, Fail> {
+    let measured = throughput(lab, spec, interrupt, progress)?;
+    let (latency, mut warnings) = match spec.latency {
+        Some(length) => {
+            progress.stage("latency");
+            round_trips(lab, spec, length, interrupt)?
+        }
+        None => (None, Vec::new()),
+    };
+    let directions = spec.flows.iter().map(|flow| {
+        let (a, b) = (&measured.first[flow.to], &measured.last[flow.to]);
+        let (frames, bytes) = (b.rx_frames - a.rx_frames, b.rx_bytes - a.rx_bytes);
+        DirectionThroughput {
+            from: lab.ports[flow.from].name.clone(),
+            to: lab.ports[flow.to].name.clone(),
+            received_frames: frames,
+            received_bytes: bytes,
+            rates: Rates::new(frames, bytes, measured.elapsed_ns),
+        }
+    });
+    let throughput = Throughput::new(directions.collect());
+    let accounting = account(&measured);
+    judge(lab, spec, &measured, &accounting, &mut warnings);
+    let ports = lab.ports.iter().zip(measured.reports).zip(measured.counters);
+    let ports = ports.map(|((port, report), counters)| PortResult {
+        name: port.name.clone(),
+        vm: lab.vms.iter().map(|vm| &vm.name).find(|vm| **vm == lab.stations[port.station].name()).cloned(),
+        roles: PortCounts::from(report),
+        counters,
+    });
+    Ok(result::Trial {
+        scenario: spec.scenario.into(),
+        dataplane: lab.switch.describe(),
+        vms: lab.vms.len() as u32,
+        frame_size: spec.size.frame_size(),
+        direction: spec.direction,
+        offered: spec.rate.into(),
+        flows: spec.header_flows,
+        repeat: spec.repeat,
+        order: spec.order,
+        duration_s: spec.duration.as_secs_f64(),
+        warmup_s: spec.warmup.as_secs_f64(),
+        ports: ports.collect(),
+        windows: measured.windows,
+        throughput,
+        accounting,
+        latency,
+        warnings,
+    })
+}
+
+fn throughput(
+    lab: &mut Lab,
+    spec: &TrialSpec,
+    interrupt: &Interrupt,
+    progress: &Progress,
+) -> Result<Measured, Fail> {
+    let mut roles = vec![PortRoles::default(); lab.ports.len()];
+    for (i, &flow) in spec.flows.iter().enumerate() {
+        roles[flow.from].tx = Some(TxSpec {
+            stream: i as u16 + 1,
+            sizes: sizes(&spec.size),
+            addressing: addressing(lab, flow, spec.header_flows),
+            rate: spec.rate,
+            burst: spec.burst,
+            count: None,
+        });
+    }
+    // Every port receives, so that what a switch sends astray is seen.
+    for roles in &mut roles {
+        roles.rx = Some(RxSpec { burst: spec.burst.max(256) });
+    }
+    let counters_before: Vec<_> = (0..lab.ports.len()).map(|port| lab.switch.counters(port)).collect();
+    let before = moved(lab);
+    prepare(lab, roles)?;
+    enter(lab, Phase::Receive)?;
+    progress.stage("warm-up");
+    enter(lab, Phase::Send)?;
+    let whole = spec.warmup + spec.duration;
+    let began = Instant::now();
+    let tick = |now: Instant| progress.tick((now - began).as_secs_f64() / whole.as_secs_f64().max(1e-9));
+    pass(lab, began + spec.warmup, interrupt, tick)?;
+
+    progress.stage("measuring");
+    let start = Instant::now();
+    let first = snapshots(lab);
+    let mut last = first.clone();
+    let mut windows: Vec<Window> = Vec::new();
+    let mut end_ns = 0;
+    let count = (spec.duration.as_secs_f64() / spec.window.as_secs_f64()).round().max(1.0) as u32;
+    for i in 1..=count {
+        pass(lab, start + spec.duration * i / count, interrupt, tick)?;
+        let now = snapshots(lab);
+        let start_ns = end_ns;
+        end_ns = start.elapsed().as_nanos() as u64;
+        let ports = last.iter().zip(&now).map(|(a, b)| WindowPort {
+            tx_frames: b.tx_frames - a.tx_frames,
+            rx_frames: b.rx_frames - a.rx_frames,
+        });
+        windows.push(Window { start_ns, end_ns, ports: ports.collect() });
+        last = now;
+    }
+    progress.stage("draining");
+    enter(lab, Phase::Drain)?;
+    settle(lab, &before, interrupt)?;
+    let reports = reports(lab)?;
+    let counters = counters_before.iter().enumerate().map(|(port, before)| {
+        let now = lab.switch.counters(port);
+        now.into_iter().map(|(name, n)| { let was = before.get(&name).copied().unwrap_or(0); (name, n - was) }).collect()
+    });
+    let counters = counters.collect();
+    Ok(Measured { windows, first, last, elapsed_ns: end_ns, reports, counters })
+}
+
+/// sent = received + drops, by cause.
+fn account(measured: &Measured) -> Accounting {
+    let tx = measured.reports.iter().filter_map(|r| r.tx.as_ref());
+    let rx = measured.reports.iter().filter_map(|r| r.rx.as_ref());
+    let received = rx.map(|rx| rx.received - rx.foreign).sum();
+    let mut drops = BTreeMap::new();
+    for counters in &measured.counters {
+        for (name, &n) in counters.iter().filter(|(name, n)| name.starts_with("drop_") && **n > 0) {
+            *drops.entry(name.clone()).or_default() += n;
+        }
+    }
+    let (sent, unsent) = tx.fold((0, 0), |(sent, unsent), tx| (sent + tx.sent, unsent + tx.unsent));
+    if unsent > 0 {
+        drops.insert("never_taken".into(), unsent);
+    }
+    Accounting::new(sent, received, drops)
+}
+
+/// What could be wrong with it.
+fn judge(lab: &mut Lab, spec: &TrialSpec, measured: &Measured, accounting: &Accounting, out: &mut Vec<Warning>) {
+    let rx = || measured.reports.iter().filter_map(|r| r.rx.as_ref());
+    let streams = || rx().flat_map(|rx| &rx.streams);
+    out.extend(Warning::loss(accounting.sent, accounting.received));
+    out.extend(Warning::unaccounted(accounting.unaccounted));
+    let (reordered, duplicate) = streams().fold((0, 0), |(r, d), s| (r + s.reordered, d + s.duplicate));
+    if reordered + duplicate > 0 {
+        out.push(Warning::SequenceErrors { reordered, duplicate });
+    }
+    let corrupt: u64 = rx().map(|rx| rx.corrupt).sum();
+    if corrupt > 0 {
+        out.push(Warning::CorruptFrames { frames: corrupt });
+    }
+    let foreign: u64 = rx().map(|rx| rx.foreign).sum();
+    if foreign > 0 {
+        out.push(Warning::ForeignFrames { frames: foreign });
+    }
+    let rates = measured.windows.iter().map(Window::rx_mpps);
+    out.extend(Warning::variance(stats::Summary::of(rates).and_then(|s| s.cv()), CV_LIMIT));
+    let elapsed = Duration::from_nanos(measured.elapsed_ns);
+    if elapsed < ADVISED {
+        let (measured_ms, advised_ms) = (elapsed.as_millis() as u64, ADVISED.as_millis() as u64);
+        out.push(Warning::ShortWindow { measured_ms, advised_ms });
+    }
+    let senders = || spec.flows.iter().map(|flow| (&measured.first[flow.from], &measured.last[flow.from]));
+    match spec.rate {
+        Rate::Max => {
+            if senders().all(|(a, b)| a.tx_full == b.tx_full) {
+                out.push(Warning::SenderLimited);
+            }
+        }
+        rate => {
+            let mean_bytes = spec.size.frame_size().mean_bytes();
+            let offered_pps = match rate {
+                Rate::Max => f64::INFINITY,
+                Rate::Pps(pps) => pps,
+                Rate::L1Bps(bps) => bps / 8.0 / (mean_bytes + result::L1_OVERHEAD_BYTES as f64),
+                Rate::L2Bps(bps) => bps / 8.0 / mean_bytes,
+            };
+            let seconds = measured.elapsed_ns as f64 / 1e9;
+            let achieved = senders().map(|(a, b)| (b.tx_frames - a.tx_frames) as f64 / seconds);
+            let achieved_pps = achieved.fold(f64::INFINITY, f64::min);
+            if achieved_pps < offered_pps * (1.0 - OFFERED_TOLERANCE) {
+                out.push(Warning::OfferedNotReached { offered_pps, achieved_pps });
+            }
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
+    let busy_threads = lab.busy_threads();
+    if busy_threads > cores {
+        out.push(Warning::Oversubscribed { busy_threads, cores });
+    }
+}
+
+/// Round trips between the ends of the forward flows, on an otherwise idle dataplane.
+fn round_trips(
+    lab: &mut Lab,
+    spec: &TrialSpec,
+    length: Duration,
+    interrupt: &Interrupt,
+) -> Result<(Option<Latency>, Vec<Warning>), Fail> {
+    let mut roles = vec![PortRoles::default(); lab.ports.len()];
+    let size = spec.size.frame_size().sizes_bytes.iter().copied().max().unwrap_or(64);
+    for (i, &flow) in spec.flows.iter().enumerate() {
+        if roles[flow.from] != PortRoles::default() || roles[flow.to] != PortRoles::default() {
+            // The way back of a bidirectional pair: its round trips are those of the way forth.
+            continue;
+        }
+        roles[flow.from].ping = Some(PingSpec {
+            stream: i as u16 + 1,
+            size,
+            addressing: addressing(lab, flow, 1),
+            rate: None,
+            count: None,
+            timeout_ms: PROBE_TIMEOUT_MS,
+        });
+        roles[flow.to].pong = Some(PongSpec { burst: 64 });
+    }
+    let before = moved(lab);
+    prepare(lab, roles)?;
+    enter(lab, Phase::Receive)?;
+    enter(lab, Phase::Send)?;
+    pass(lab, Instant::now() + length, interrupt, |_| {})?;
+    enter(lab, Phase::Drain)?;
+    settle(lab, &before, interrupt)?;
+    let reports = reports(lab)?;
+    let pings = || reports.iter().filter_map(|r| r.ping.as_ref());
+    let lost = pings().map(|p| p.lost).sum();
+    let sent = pings().map(|p| p.sent).sum();
+    let latency = Latency::merge(pings().map(|p| p.histogram.as_str()), lost).map_err(Fail::failed)?;
+    let warnings = (lost > 0).then_some(Warning::ProbesLost { lost, sent }).into_iter().collect();
+    Ok((latency, warnings))
+}
