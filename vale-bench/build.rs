@@ -11,7 +11,9 @@ const SOURCES: [&str; 7] =
     ["Cargo.toml", "Cargo.lock", "netmap-rs", "pktgen", "qemu-ptnet", "guest", "vale-bench"];
 
 fn main() {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, PathBuf::from);
+    // Asked at run time: a compiled build script may be reused for a checkout at another place.
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(PathBuf::new, PathBuf::from);
+    let workspace = package.parent().map_or_else(PathBuf::new, PathBuf::from);
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }

@@ -3,7 +3,7 @@
 //!
 //! In this mode the cursors in the ring header mean nothing, so these rings are types of their own. The
 //! application's half is [`app`]; [`kern`] is the other half, for a switch in user space. Both rest on the one
-//! [`protocol`].
+//! `protocol`.
 
 pub mod app;
 pub mod kern;

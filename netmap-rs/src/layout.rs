@@ -346,6 +346,21 @@ impl PortLayout {
         self.num_bufs
     }
 
+    /// Bytes before the first buffer: `netmap_if`, CSB, ring headers and slots.
+    #[must_use]
+    pub fn control_len(&self) -> usize {
+        self.bufs_ofs
+    }
+
+    /// Offset of the first slot of ring `ring`, transmit rings first.
+    ///
+    /// # Panics
+    /// If there is no such ring.
+    #[must_use]
+    pub fn slots_ofs(&self, ring: usize) -> usize {
+        self.rings[ring] + size_of::<netmap_ring>()
+    }
+
     /// The rings at their places in `mem`, for the side that plays the kernel: nothing is read from `mem`.
     pub fn rings(&self, mem: &Memory) -> Result<PortRings, LayoutError> {
         let too_small = LayoutError::TooSmall { needed: self.len, have: mem.len() };
@@ -354,8 +369,8 @@ impl PortLayout {
         }
         let mut all = Vec::with_capacity(self.rings.len());
         let mut first_buf = RESERVED_BUFS;
-        for (i, &ofs) in self.rings.iter().enumerate() {
-            let slots_ofs = ofs + size_of::<netmap_ring>();
+        for i in 0..self.rings.len() {
+            let slots_ofs = self.slots_ofs(i);
             let (slots, size) = (self.shape.slots_of(i), self.shape.buf_size);
             let ring = RawRing::new(mem, slots_ofs, slots, self.bufs_ofs, size, self.num_bufs);
             let ring = ring.map(|ring| RawRing { first_buf, ..ring });

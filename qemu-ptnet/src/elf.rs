@@ -85,7 +85,7 @@ pub fn loaded_part(mut bytes: Vec<u8>) -> Vec<u8> {
         offset.saturating_add(size)
     });
     let table = header.e_phoff(LE) + size_of_val(segments) as u64;
-    let end = ends.chain([table]).max().unwrap_or(0);
+    let end = ends.chain([table, size_of::<Header>() as u64]).max().unwrap_or(0);
     let Ok(end) = usize::try_from(end) else { return bytes };
     if !matches!(kind, elf::ET_EXEC | elf::ET_DYN) || segments.is_empty() || end >= bytes.len() {
         return bytes;
@@ -318,6 +318,19 @@ mod tests {
             assert_eq!(loaded_part(bytes.to_vec()), bytes);
         }
         assert!(matches!(closure(&["/nonexistent"]), Err(ElfError::Read { .. })));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn broken_headers_do_no_harm(at in 0usize..0x400, value: u8, cut in 0usize..0x400) {
+            let mut bytes = fs::read("/bin/true").unwrap();
+            bytes[at] = value;
+            let _ = loaded_part(bytes.clone());
+            let _ = Dynamic::parse(Path::new("/bin/true"), &bytes);
+            bytes.truncate(cut);
+            let _ = loaded_part(bytes.clone());
+            let _ = Dynamic::parse(Path::new("/bin/true"), &bytes);
+        }
     }
 
     #[test]

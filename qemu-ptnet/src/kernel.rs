@@ -52,10 +52,10 @@ impl Kernel {
         let failed = |source| KernelError::Read { path: image.to_owned(), source };
         let release = release_of(File::open(image).map_err(failed)?).map_err(failed)?;
         let release = release.ok_or_else(|| KernelError::NotAKernel { path: image.to_owned() })?;
-        let place = Path::new("lib/modules").join(&release);
-        // Beside boot/ in an unpacked package, beside the image, or the host's.
+        // Beside boot/ in an unpacked package, beside the image, or the host's; newer packages have only usr/lib.
         let around = [image.parent().and_then(Path::parent), image.parent(), Some(Path::new("/"))];
-        let modules = around.into_iter().flatten().map(|root| root.join(&place)).find(|dir| dir.is_dir());
+        let places = around.into_iter().flatten().flat_map(|root| [root.join("lib"), root.join("usr/lib")]);
+        let modules = places.map(|lib| lib.join("modules").join(&release)).find(|dir| dir.is_dir());
         Ok(Self { image: image.to_owned(), release, modules })
     }
 }
@@ -198,13 +198,13 @@ mod tests {
             write(&root.join("boot").join(format!("vmlinuz-{release}")), &bzimage(release));
         }
         write(&root.join("boot/vmlinuz-broken"), b"not a kernel");
-        for release in ["6.1.0-9", "6.1.0-10"] {
-            fs::create_dir_all(root.join("lib/modules").join(release)).unwrap();
+        for place in ["lib/modules/6.1.0-9", "usr/lib/modules/6.1.0-10"] {
+            fs::create_dir_all(root.join(place)).unwrap();
         }
         let kernel = Kernel::find(Some(root)).unwrap();
         assert_eq!(kernel.release, "6.1.0-10");
         assert_eq!(kernel.image, root.join("boot/vmlinuz-6.1.0-10"));
-        assert_eq!(kernel.modules, Some(root.join("lib/modules/6.1.0-10")));
+        assert_eq!(kernel.modules, Some(root.join("usr/lib/modules/6.1.0-10")));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// The environment variable that names the QEMU binary.
 pub const QEMU_VAR: &str = "VALE_BENCH_QEMU";
@@ -30,6 +30,9 @@ const QEMU_NAME: &str = "qemu-system-x86_64";
 const HELP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the probe's guest may run under KVM. A KVM that works needs some 50 ms, nearly all of it QEMU's start.
 pub const KVM_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// How long a bad verdict is kept, in seconds.
+const BAD_VERDICT_S: u64 = 3600;
 
 /// A QEMU binary and what it says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,7 +160,8 @@ impl fmt::Display for KvmVerdict {
 
 /// Whether `qemu` can run guests under KVM here, found out by running one, at most `timeout` ([`KVM_TIMEOUT`]).
 ///
-/// The verdict of a guest that ran is kept in the cache folder until the next boot or another QEMU.
+/// The verdict of a guest that ran is kept in the cache folder until the next boot or another QEMU; a bad one for
+/// an hour, since a very busy host can look like a bad one.
 pub fn kvm_usable(qemu: &Path, timeout: Duration) -> Result<KvmVerdict, ProbeError> {
     // Asked every time: somebody may just have been added to the group that may open it.
     if let Err(e) = File::options().read(true).write(true).open("/dev/kvm") {
@@ -173,13 +177,14 @@ pub fn kvm_usable(qemu: &Path, timeout: Duration) -> Result<KvmVerdict, ProbeErr
     let file = cache::dir().map(|dir| dir.join(format!("probes/kvm-{:016x}.json", key.hash())));
     let kept = file.as_deref().and_then(|file| fs::read(file).ok());
     if let Some(kept) = kept.and_then(|bytes| serde_json::from_slice::<Kept>(&bytes).ok())
-        && kept.key == key
+        && kept.believed(&key, unix_now_s())
     {
         return Ok(kept.verdict);
     }
     let verdict = judge(&trial(qemu, Accel::Kvm, "host", firmware::image(), timeout)?, timeout);
     if let Some(file) = file {
-        let kept = serde_json::to_vec(&Kept { key, verdict: verdict.clone() }).map_err(io::Error::from);
+        let kept = Kept { key, verdict: verdict.clone(), unix_s: unix_now_s() };
+        let kept = serde_json::to_vec(&kept).map_err(io::Error::from);
         // Without a cache the next run probes again.
         let _ = kept.and_then(|bytes| cache::write_atomically(&file, &bytes));
     }
@@ -198,6 +203,18 @@ struct Key {
 struct Kept {
     key: Key,
     verdict: KvmVerdict,
+    unix_s: u64,
+}
+
+impl Kept {
+    fn believed(&self, key: &Key, now_unix_s: u64) -> bool {
+        let fresh = now_unix_s.checked_sub(self.unix_s).is_some_and(|age_s| age_s < BAD_VERDICT_S);
+        self.key == *key && (self.verdict.usable() || fresh)
+    }
+}
+
+fn unix_now_s() -> u64 {
+    UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
 }
 
 impl Key {
@@ -321,18 +338,23 @@ mod tests {
         let key = Key::of(Path::new("/bin/true"));
         assert!(!key.boot.is_empty() && key.modified != (0, 0));
         assert_ne!(key, Key::of(Path::new("/bin/false")));
-        let verdict = KvmVerdict::Unusable("slow".into());
-        let bytes =
-            serde_json::to_vec(&Kept { key: Key::of(Path::new("/bin/true")), verdict: verdict.clone() })
-                .unwrap();
-        let kept: Kept = serde_json::from_slice(&bytes).unwrap();
-        assert!(kept.key == key && kept.verdict == verdict);
+        let kept = |verdict| {
+            let kept = Kept { key: Key::of(Path::new("/bin/true")), verdict, unix_s: 1000 };
+            serde_json::from_slice::<Kept>(&serde_json::to_vec(&kept).unwrap()).unwrap()
+        };
+        let good = kept(KvmVerdict::Usable);
+        assert!(good.believed(&key, 1000) && good.believed(&key, 1_000_000));
+        assert!(!good.believed(&Key::of(Path::new("/bin/false")), 1000));
+        let bad = kept(KvmVerdict::Unusable("slow".into()));
+        assert_eq!(bad.verdict, KvmVerdict::Unusable("slow".into()));
+        assert!(bad.believed(&key, 1010) && !bad.believed(&key, 1000 + BAD_VERDICT_S));
+        assert!(!bad.believed(&key, 999), "made in the future");
     }
 
     fn qemu() -> Option<Qemu> {
         match Qemu::find(None) {
             Ok(qemu) => Some(qemu),
-            Err(error) if env::var_os("VALE_BENCH_REQUIRE_GUESTS").is_none() => {
+            Err(error) if env::var_os("VALE_BENCH_NO_SKIP").is_none() => {
                 eprintln!("SKIPPED: {error}");
                 None
             }

@@ -263,7 +263,8 @@ pub enum Netdev {
     VhostUser {
         /// The socket's name.
         path: PathBuf,
-        /// QEMU listens, the switch connects.
+        /// QEMU listens, the switch connects; QEMU then answers on its control socket only once the switch has,
+        /// so [`crate::process::Vm::start`] waits for it too. Otherwise the switch must be listening already.
         server: bool,
     },
     /// A tap interface that exists, or that QEMU makes.

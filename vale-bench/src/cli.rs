@@ -39,6 +39,8 @@ Environment:
   VALE_BENCH_RUNTIME_DIR  where sockets and other files of a run go (otherwise
                           $XDG_RUNTIME_DIR/vale-bench, /run/vale-bench for root,
                           or ~/.cache/vale-bench/run); must be private (0700)
+  VALE_BENCH_QEMU         QEMU, where --qemu does not name one
+  VALE_BENCH_KERNEL       guest kernel, where --kernel does not name one
   NO_COLOR                if set and not empty: no colours";
 
 /// Measures how fast virtual machines on this host talk through a VALE switch.
@@ -149,10 +151,10 @@ pub struct ShowArgs {
 #[command(after_help = "Exits with 4 if nothing can run on this host, with 0 otherwise.")]
 pub struct DoctorArgs {
     /// QEMU to look at [default: the one found in PATH]
-    #[arg(long, value_name = "PATH", env = "VALE_BENCH_QEMU")]
+    #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
     /// Guest kernel to look at [default: the newest found]
-    #[arg(long, value_name = "PATH", env = "VALE_BENCH_KERNEL")]
+    #[arg(long, value_name = "PATH")]
     pub kernel: Option<PathBuf>,
     /// Print JSON instead of tables
     #[arg(long)]

@@ -29,7 +29,7 @@ const BOOT_DEADLINE_EACH: Duration = Duration::from_secs(15);
 /// How long the KVM probe's guest of a few instructions may run.
 const KVM_DEADLINE: Duration = Duration::from_millis(1500);
 /// What the agent needs of the kernel; what is built in is left out.
-const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
+pub(crate) const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
 
 /// A host that can run guests.
 #[derive(Debug)]

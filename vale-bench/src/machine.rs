@@ -139,7 +139,7 @@ impl Facts {
         let flags = self.cpuinfo("flags")?;
         flags.split_whitespace().find(|flag| *flag == "hypervisor")?;
         let vendor = self.read("sys/hypervisor/type").or_else(|| self.read("sys/class/dmi/id/sys_vendor"));
-        Some(vendor.unwrap_or_else(|| "of unknown make".into()))
+        Some(vendor.unwrap_or_else(|| "unknown hypervisor".into()))
     }
 
     fn netmap(&self) -> Option<NetmapModule> {

@@ -1,6 +1,11 @@
 //! What each port of a switch has counted.
 //!
-//! The forwarding thread is the only writer and stores once a batch; anyone may read at any time.
+//! The forwarding thread is the only writer and stores once a batch; anyone may read at any time. It counts
+//! before it shows: who sees a slot of its own taken finds that packet counted here, at its sender and at every
+//! receiver, and who receives a frame finds it counted at its own port.
+//!
+//! Of all ports together: the sum of [`copies`](Snapshot::copies) is the sum of `rx_frames` and
+//! [`drops_as_receiver`](Snapshot::drops_as_receiver).
 
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +43,12 @@ macro_rules! counters {
             /// Every counter with its name, in order.
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)+].into_iter()
+            }
+
+            /// Both together.
+            #[must_use]
+            pub fn plus(&self, other: &Snapshot) -> Snapshot {
+                Snapshot { $($name: self.$name.wrapping_add(other.$name),)+ }
             }
 
             /// What was counted since `earlier`.

@@ -27,10 +27,10 @@ pub const BATCH: u32 = 256;
 pub const MAX_FRAGS: u32 = 64;
 /// Ethernet header.
 const MIN_LEN: u32 = 14;
-/// The high byte of a slot's flags (`NS_PORT_MASK`) names the destination port, if not 0; this means all.
-const PORT_ALL: u16 = 255;
-/// List of packets to flood, beside one list a port.
-const FLOOD: usize = MAX_PORTS;
+/// List of packets to flood, beside one list a port. As in VALE it is what the high byte of a slot's flags
+/// (`NS_PORT_MASK`), which names the destination port if it is not 0, says for all ports.
+const FLOOD: usize = 255;
+
 /// The switch: its ports and what it has learned.
 #[derive(Debug)]
 pub struct Forwarder {
@@ -236,7 +236,7 @@ impl Forwarder {
             }
             let explicit = frame.flags() >> NS_PORT_SHIFT;
             let to = if explicit != 0 {
-                if explicit == PORT_ALL { FLOOD } else { usize::from(explicit) }
+                usize::from(explicit)
             } else if is_group(dst) {
                 FLOOD
             } else {

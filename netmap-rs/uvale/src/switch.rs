@@ -1,4 +1,4 @@
-//! The thread that runs a [`Forwarder`], and the handle by which others add, remove and read ports.
+//! The thread that runs a [`Forwarder`](crate::forward::Forwarder), and the handle by which others add, remove and read ports.
 //!
 //! The thread polls while there is work. Without work it spins briefly, then takes short naps, so that a batch
 //! gathers where processors are scarce, and at last raises every ring's need-kick flag and sleeps until an
@@ -245,6 +245,11 @@ impl Switch {
 
     /// Takes a port out; whether there was one. When this returns the switch no longer touches its memory.
     pub fn remove_port(&self, index: PortId) -> Result<bool, SwitchError> {
+        self.retire_port(index).map(|counted| counted.is_some())
+    }
+
+    /// Takes a port out, as [`remove_port`](Switch::remove_port) does; what it had counted at the end.
+    pub fn retire_port(&self, index: PortId) -> Result<Option<Snapshot>, SwitchError> {
         let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         let (reply, answer) = crossbeam_channel::bounded(1);
         self.command(Command::Remove { index, reply })?;
@@ -252,8 +257,8 @@ impl Switch {
         if let Some(place) = registered.get_mut(usize::from(index)) {
             *place = None;
         }
-        // Its memory is unmapped here and not on the thread that forwards.
-        Ok(removed.is_some())
+        // The port is dropped, and its memory unmapped, here and not on the thread that forwards.
+        Ok(removed.map(|port| *port.counted()))
     }
 
     /// Every port's name and counters.
@@ -277,6 +282,13 @@ impl Switch {
     #[must_use]
     pub fn sleeps_and_naps(&self) -> (u64, u64) {
         (self.shared.sleeps.load(Ordering::Relaxed), self.shared.naps.load(Ordering::Relaxed))
+    }
+
+    /// How often the thread slept to the bound of a sleep while a port had work: each is a kick that was lost,
+    /// or that a port with a dead doorbell could not send.
+    #[must_use]
+    pub fn late_wakeups(&self) -> u64 {
+        self.shared.late.load(Ordering::Relaxed)
     }
 
     /// Takes the faults since the last call: for each port the first of each kind.

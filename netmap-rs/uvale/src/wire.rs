@@ -179,7 +179,8 @@ mod tests {
         let outcome = (0..10).find_map(|_| {
             let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
             let mut control = SendAncillaryBuffer::new(&mut space);
-            assert!(control.push(SendAncillaryMessage::ScmRights(&[a.as_fd(), b.as_fd()])));
+            let fds = [a.as_fd(), b.as_fd()];
+            assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
             let byte = [IoSlice::new(&[0])];
             rustix::net::sendmsg(&a, &byte, &mut control, SendFlags::NOSIGNAL).unwrap();
             inbox.read(&b).err()

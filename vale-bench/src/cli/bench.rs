@@ -160,10 +160,10 @@ pub struct VmArgs {
     #[arg(long, value_enum, value_name = "ACCEL", default_value = "auto")]
     pub accel: AccelChoice,
     /// QEMU [default: the one found in PATH]
-    #[arg(long, value_name = "PATH", env = "VALE_BENCH_QEMU")]
+    #[arg(long, value_name = "PATH")]
     pub qemu: Option<PathBuf>,
     /// Guest kernel [default: the newest found]
-    #[arg(long, value_name = "PATH", env = "VALE_BENCH_KERNEL")]
+    #[arg(long, value_name = "PATH")]
     pub kernel: Option<PathBuf>,
     /// Keep the guests' console output in this directory
     #[arg(long, value_name = "DIR")]

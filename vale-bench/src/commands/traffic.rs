@@ -82,10 +82,12 @@ fn drive<P: Port + 'static>(
     let began = Instant::now();
     let every = Duration::from_millis(common.report_ms);
     let mut next = began + every;
+    // An engine without a sender has nothing to finish, and says at once that it has.
+    let sends = roles.tx.is_some() || roles.ping.is_some();
     while waited.is_ok() {
         let left = common.duration.map_or(LOOK, |d| d.saturating_sub(began.elapsed()));
         let pause = LOOK.min(left).min(next.saturating_duration_since(Instant::now()));
-        if interrupt.sleep(pause).is_err() || control.done() || control.reached() == Phase::Stop {
+        if interrupt.sleep(pause).is_err() || (sends && control.done()) || control.reached() == Phase::Stop {
             break;
         }
         if common.duration.is_some_and(|d| began.elapsed() >= d) {

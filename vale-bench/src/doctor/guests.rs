@@ -2,7 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use qemu_ptnet::probe::KVM_TIMEOUT;
+use qemu_ptnet::{Kernel, KvmVerdict, ModuleTree, Qemu, kvm_usable};
+
 use super::{Check, Status, check, good};
+use crate::exit::Fail;
+use crate::guests::MODULES;
 
 /// A QEMU that starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,13 +41,30 @@ pub struct GuestFacts {
 }
 
 impl GuestFacts {
-    /// Looks for a QEMU and a kernel, and starts a guest under KVM.
-    pub fn gather(_qemu: Option<&Path>, _kernel: Option<&Path>) -> GuestFacts {
-        GuestFacts {
-            qemu: Err("not looked for".into()),
-            kvm: Err("not tried".into()),
-            kernel: Err("not looked for".into()),
-        }
+    /// Looks for a QEMU and a kernel with the modules guests need, and starts a guest under KVM.
+    pub fn gather(qemu: Option<&Path>, kernel: Option<&Path>) -> GuestFacts {
+        let qemu = Qemu::find(qemu).map_err(sentence);
+        let kvm = match &qemu {
+            Err(_) => Err("not tried without QEMU".into()),
+            Ok(qemu) => match kvm_usable(&qemu.path, KVM_TIMEOUT) {
+                Ok(KvmVerdict::Usable) => Ok(()),
+                Ok(KvmVerdict::Unusable(reason)) => Err(reason),
+                Err(error) => Err(sentence(error)),
+            },
+        };
+        let qemu = qemu.map(|qemu| QemuFound {
+            version: qemu.version.to_string(),
+            ptnet: qemu.has_device("ptnet-pci"),
+            path: qemu.path,
+        });
+        let kernel = Kernel::find(kernel).map_err(sentence).and_then(|kernel| {
+            let modules = ModuleTree::open(&kernel).map_err(sentence)?;
+            match MODULES.iter().find(|name| !modules.has(name)) {
+                None => Ok(KernelFound { path: kernel.image, release: kernel.release }),
+                Some(name) => Err(format!("{} has no {name}", kernel.image.display())),
+            }
+        });
+        GuestFacts { qemu, kvm, kernel }
     }
 
     pub(super) fn check_qemu(&self) -> Check {
@@ -52,7 +74,7 @@ impl GuestFacts {
                 "QEMU",
                 Status::Missing,
                 problem,
-                Some("install the package qemu-system-x86, or name one with --qemu"),
+                Some("install the package qemu-system-x86, or name a QEMU with --qemu"),
             ),
         }
     }
@@ -88,7 +110,7 @@ impl GuestFacts {
                 "guest kernel",
                 Status::Missing,
                 problem,
-                Some("run make guest-kernel, or name one with --kernel"),
+                Some("name a kernel with --kernel, or unpack a distribution's package of one"),
             ),
         }
     }
@@ -106,4 +128,9 @@ impl GuestFacts {
             (true, Err(_)) => Ok("under TCG: to compare, not to quote".into()),
         }
     }
+}
+
+/// An error and its causes.
+fn sentence(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    Fail::from(error).to_string()
 }

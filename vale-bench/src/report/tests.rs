@@ -217,6 +217,7 @@ fn markdown_is_a_table_github_understands() {
     assert!(text.contains("\n- ⚠ The guests ran under TCG"), "{text}");
     assert!(text.contains("```sh\nvale-bench v2v --vms 2\n```"), "{text}");
     assert!(text.contains("vale-bench 0.1.0 (67e3eb8d0c, modified), Imaginary 9000, 2 processors"), "{text}");
+    assert!(text.contains("Linux 6.1.0, QEMU 7.2.0 (Debian 1:7.2), 2026-11-22T18:42:00Z"), "{text}");
 }
 
 #[test]

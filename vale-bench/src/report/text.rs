@@ -93,7 +93,9 @@ pub(super) fn circumstances(document: &ResultDocument) -> String {
     parts.extend(host.cpu.model.clone());
     parts.push(figure::count(host.cpu.usable_cpus, "processor"));
     parts.push(format!("Linux {}", host.kernel_release));
-    parts.extend(manifest.qemu.as_ref().map(|qemu| format!("QEMU {}", qemu.version)));
+    // QEMU's own line begins with words that say no more than its name.
+    let plain = |version: &str| version.trim_start_matches("QEMU emulator version ").to_owned();
+    parts.extend(manifest.qemu.as_ref().map(|qemu| format!("QEMU {}", plain(&qemu.version))));
     parts.push(manifest.started_at.clone());
     parts.join(", ")
 }

@@ -213,5 +213,13 @@ impl OutputFile {
             .suffix(".tmp")
             .permissions(Permissions::from_mode(0o666)) // less the umask, as for any new file
             .tempfile_in(directory)
+            .map_err(plain)
     }
+}
+
+/// The operating system's error without the temporary file's name, which would tell nobody anything.
+fn plain(error: io::Error) -> io::Error {
+    let source = error.get_ref().and_then(|inner| inner.source());
+    let code = source.and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());
+    code.map_or(error, io::Error::from_raw_os_error)
 }

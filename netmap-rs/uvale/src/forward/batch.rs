@@ -27,7 +27,7 @@ const EMPTY: List = List { head: NIL, tail: NIL };
 pub(super) struct Batch {
     pub(super) frames: Vec<Frame>,
     pub(super) packets: Vec<Packet>,
-    lists: Box<[List; MAX_PORTS + 1]>,
+    lists: Box<[List; FLOOD + 1]>,
     /// Destinations with a list, flood excluded.
     pub(super) active: Vec<u8>,
 }
@@ -38,7 +38,7 @@ impl Default for Batch {
             // A chain is read to its end before it is put off to the next batch.
             frames: Vec::with_capacity((BATCH + MAX_FRAGS) as usize),
             packets: Vec::with_capacity(BATCH as usize),
-            lists: Box::new([EMPTY; MAX_PORTS + 1]),
+            lists: Box::new([EMPTY; FLOOD + 1]),
             active: Vec::with_capacity(MAX_PORTS),
         }
     }

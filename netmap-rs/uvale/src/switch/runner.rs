@@ -42,6 +42,7 @@ pub(super) struct Shared {
     pub(super) tid: AtomicI32,
     pub(super) sleeps: AtomicU64,
     pub(super) naps: AtomicU64,
+    pub(super) late: AtomicU64,
 }
 
 impl Shared {
@@ -52,6 +53,7 @@ impl Shared {
             tid: AtomicI32::new(0),
             sleeps: AtomicU64::new(0),
             naps: AtomicU64::new(0),
+            late: AtomicU64::new(0),
         }
     }
 
@@ -139,17 +141,18 @@ impl Runner {
 
     /// Sleeps until an application kicks or a command comes; false if nothing of the kind happened.
     fn sleep(&mut self, events: &mut Events) -> bool {
-        let mut stirred = false;
         for (_, port) in self.forwarder.ports_mut() {
             port.want_kicks(true);
         }
-        for (_, port) in self.forwarder.ports_mut() {
-            stirred |= port.has_work();
-        }
+        let mut stirred = self.has_work();
         if !stirred && !self.shared.asked.load(Ordering::Acquire) {
             self.shared.sleeps.fetch_add(1, Ordering::Relaxed);
             // An interrupted or failed poll means a few naps and another try.
             stirred = self.poll.poll(events, Some(MAX_SLEEP)).is_err() || !events.is_empty();
+            if !stirred && self.has_work() {
+                self.shared.late.fetch_add(1, Ordering::Relaxed);
+                stirred = true;
+            }
         }
         for (_, port) in self.forwarder.ports_mut() {
             port.want_kicks(false);
@@ -164,6 +167,11 @@ impl Runner {
         }
         events.clear();
         stirred
+    }
+
+    /// Whether any port has; each is looked at, so that each with a bad cursor is put right.
+    fn has_work(&mut self) -> bool {
+        self.forwarder.ports_mut().fold(false, |work, (_, port)| work | port.has_work())
     }
 
     /// Carries out the commands at hand; false to stop.

@@ -40,7 +40,12 @@ fn packet() -> impl Strategy<Value = Packet> {
         2 => (1u16..8).prop_map(|port| port << 8),
         1 => Just(255u16 << 8),
     ];
-    (address.clone(), address, lens, flags).prop_map(|(dst, src, lens, flags)| Packet { dst, src, lens, flags })
+    (address.clone(), address, lens, flags).prop_map(|(dst, src, lens, flags)| Packet {
+        dst,
+        src,
+        lens,
+        flags,
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -152,7 +152,8 @@ fn a_receiver_without_room_for_all_gets_none_of_it() {
 fn a_fragment_too_long_for_the_receiver_drops_its_packet() {
     let mut w = World::new(&[small(64), PortShape { buf_size: 128, ..small(64) }]);
     let fit = vec![(frame(BROADCAST, mac(0), 128, 1), NS_MOREFRAG), (vec![3; 128], 0)];
-    let not = vec![(frame(BROADCAST, mac(0), 100, 1), NS_MOREFRAG), (vec![3; 129], NS_MOREFRAG), (vec![4; 9], 0)];
+    let not =
+        vec![(frame(BROADCAST, mac(0), 100, 1), NS_MOREFRAG), (vec![3; 129], NS_MOREFRAG), (vec![4; 9], 0)];
     w.give(0, &[not, fit.clone()].concat());
     w.run();
     assert_eq!(w.receive(1), expected(&fit));

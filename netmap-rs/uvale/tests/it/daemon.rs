@@ -122,7 +122,8 @@ fn another_protocol_is_refused_by_name() {
             let stream = UnixStream::connect(path).unwrap();
             stream.set_read_timeout(Some(DEADLINE)).unwrap();
             wire::send(&stream, &request, &[]).unwrap();
-            let expected = format!("it speaks protocol {PROTOCOL}, the request is of protocol {}", PROTOCOL + 1);
+            let expected =
+                format!("it speaks protocol {PROTOCOL}, the request is of protocol {}", PROTOCOL + 1);
             assert_eq!(reason(hear(&stream)), expected);
         }
     });
@@ -133,7 +134,8 @@ fn rubbish_ends_its_connection_and_no_other() {
     served(|path, switch| {
         let mut a = daemon::attach(path, "a", None).unwrap();
         let half = say(path, b"\x10\x00\x00\x00{\"request\"");
-        for rubbish in [&b"\xff\xff\xff\xff"[..], b"\x02\x00\x00\x00{}", b"GET / HTTP/1.1\r\n\r\n", &[0; 64]] {
+        for rubbish in [&b"\xff\xff\xff\xff"[..], b"\x02\x00\x00\x00{}", b"GET / HTTP/1.1\r\n\r\n", &[0; 64]]
+        {
             let mut stream = say(path, rubbish);
             assert!(reason(hear(&stream)).starts_with("not a request: "));
             // Closed, or closed with bytes of ours unread.
@@ -169,7 +171,7 @@ fn a_talkative_client_does_not_starve_others() {
                         break;
                     }
                 }
-                drop(stream.shutdown(std::net::Shutdown::Both));
+                let _ = stream.shutdown(std::net::Shutdown::Both);
                 let _ = reader.join();
             });
             for i in 0..50 {
@@ -184,8 +186,9 @@ fn a_talkative_client_does_not_starve_others() {
 fn a_list_of_all_ports_fits_a_message() {
     served(|path, switch| {
         let tiny = PortShape { tx_slots: 4, rx_slots: 4, buf_size: 64, ..PortShape::default() };
-        let ids: Vec<_> =
-            (0..254).map(|i| switch.add_host_port(&format!("vale0:{i:064}"), &tiny, None).unwrap().id).collect();
+        let ids: Vec<_> = (0..254)
+            .map(|i| switch.add_host_port(&format!("vale0:{i:064}"), &tiny, None).unwrap().id)
+            .collect();
         assert_eq!(daemon::ports(path).unwrap().len(), 254);
         let e = daemon::attach(path, "one-more", None).unwrap_err().to_string();
         assert!(e.ends_with("switch vale0 has no free port of its 254"), "{e}");
@@ -269,7 +272,13 @@ impl Drop for Reaped {
 
 fn echo_process(path: &Path, name: &str) -> Reaped {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "daemon::echo_in_another_process", "--ignored", "--nocapture", "--test-threads=1"]);
+    child.args([
+        "--exact",
+        "daemon::echo_in_another_process",
+        "--ignored",
+        "--nocapture",
+        "--test-threads=1",
+    ]);
     child.env("UVALE_TEST_SOCKET", path).env("UVALE_TEST_PORT", name).stdout(Stdio::null());
     Reaped(child.spawn().unwrap())
 }

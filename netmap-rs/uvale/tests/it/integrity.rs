@@ -128,7 +128,8 @@ fn below_a_rings_size_nothing_at_all_is_lost() {
     let switch =
         Switch::start(SwitchConfig { name: "vale0".into(), cpu: None, idle: IdlePolicy::default() }).unwrap();
     let shape = PortShape { tx_slots: 128, rx_slots: 128, ..PortShape::default() };
-    let [mut a, mut b] = ["a", "b"].map(|name| switch.add_host_port(name, &shape, None).unwrap().open().unwrap());
+    let [mut a, mut b] =
+        ["a", "b"].map(|name| switch.add_host_port(name, &shape, None).unwrap().open().unwrap());
     let (mut sent, mut next, mut lost) = (0, 0, 0);
     let mut bytes = Vec::new();
     let start = Instant::now();

@@ -135,15 +135,10 @@ impl World {
     }
 
     /// Sends whole frames without flags and runs the switch.
-    pub(crate) fn send(&mut self, port: u8, frames: &[Vec<u8>]) {
-        let slots: Vec<_> = frames.iter().map(|f| (f.clone(), 0)).collect();
+    pub(crate) fn send<'a>(&mut self, port: u8, frames: impl IntoIterator<Item = &'a Vec<u8>>) {
+        let slots: Vec<_> = frames.into_iter().map(|f| (f.clone(), 0)).collect();
         self.give(port, &slots);
         self.run();
-    }
-
-    /// Packets whose end will not come, or that were not given by `give`.
-    pub(crate) fn adjust_sent(&mut self, by: i64) {
-        self.sent = self.sent.checked_add_signed(by).unwrap();
     }
 
     /// Runs the switch until it finds nothing to do; how many slots it took.

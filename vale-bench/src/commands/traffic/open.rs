@@ -98,7 +98,9 @@ impl Port for UvalePort {
 
     /// Idle is when there is time to see whether the switch is still there.
     fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
-        if self.link.alive() { self.io.wait(interest, timeout) } else { Err(self.gone()) }
+        let waited = if self.link.alive() { self.io.wait(interest, timeout) } else { Err(self.gone()) };
+        // A switch that goes while this sleeps wakes it with an error of its own.
+        waited.map_err(|e| if self.link.alive() { e } else { self.gone() })
     }
 }
 
