@@ -113,8 +113,8 @@ impl Agent {
         if port >= MAX_PORTS || self.ports.contains_key(&port) {
             return Err(format!("port {port} exists already, or is not below {MAX_PORTS}"));
         }
-        let (memory, extents) =
-            memory::allocate(len, true).map_err(|e| format!("no {len} bytes of memory for port {port}: {e}"))?;
+        let (memory, extents) = memory::allocate(len, true)
+            .map_err(|e| format!("no {len} bytes of memory for port {port}: {e}"))?;
         self.ports.insert(port, GuestPort { memory, io: None });
         Ok(Reply::Memory { extents })
     }
@@ -153,7 +153,8 @@ impl Agent {
             let lease = shelf.and_then(Shelf::lease);
             let mut lease = lease.ok_or_else(|| format!("port {number} is not open"))?;
             lease.discard_received(1 << 16).map_err(|e| sentence(&e))?;
-            let member = PortEngine::new(lease, roles, self.counters.of(*number)?).map_err(|e| sentence(&e))?;
+            let member =
+                PortEngine::new(lease, roles, self.counters.of(*number)?).map_err(|e| sentence(&e))?;
             engine.add(member);
         }
         let control = Arc::new(Control::default());
@@ -190,7 +191,8 @@ impl Agent {
             self.running = Some(running);
             return Err(format!("the engine did not stop within {ENGINE_DEADLINE:?}"));
         }
-        let reports = running.thread.join().map_err(|panic| format!("the engine panicked: {}", panic_text(&*panic)))?;
+        let reports =
+            running.thread.join().map_err(|panic| format!("the engine panicked: {}", panic_text(&*panic)))?;
         let reports = reports.map_err(|e| sentence(&e))?;
         let ports = running.ports.into_iter().zip(reports);
         Ok(ports

@@ -75,7 +75,11 @@ impl Client {
     }
 
     /// Waits for the guest to come up. `alive` is asked now and then, so that a dead QEMU is noticed at once.
-    pub fn hello(&mut self, deadline: Duration, alive: &mut dyn FnMut() -> bool) -> Result<Hello, ClientError> {
+    pub fn hello(
+        &mut self,
+        deadline: Duration,
+        alive: &mut dyn FnMut() -> bool,
+    ) -> Result<Hello, ClientError> {
         match self.next("hello", deadline, alive)? {
             FromGuest::Event(Event::Hello(hello)) if hello.protocol == PROTOCOL => Ok(hello),
             FromGuest::Event(Event::Hello(hello)) => Err(ClientError::Version { theirs: hello.protocol }),
@@ -152,7 +156,9 @@ impl Client {
         let mut chunk = [0u8; 16 * 1024];
         loop {
             match wire::decode::<FromGuest>(&mut self.buffer).map_err(failed)? {
-                Some(FromGuest::Event(Event::Fault { message })) => return Err(ClientError::Fault { message }),
+                Some(FromGuest::Event(Event::Fault { message })) => {
+                    return Err(ClientError::Fault { message });
+                }
                 Some(message) => return Ok(message),
                 None => {}
             }
@@ -166,7 +172,9 @@ impl Client {
                 Ok(n) => self.buffer.extend_from_slice(&chunk[..n]),
                 Err(e) => match e.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut if alive() => {}
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(ClientError::Gone { waiting_for }),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        return Err(ClientError::Gone { waiting_for });
+                    }
                     io::ErrorKind::Interrupted => {}
                     io::ErrorKind::ConnectionReset => return Err(ClientError::Gone { waiting_for }),
                     _ => return Err(failed(e)),

@@ -47,7 +47,8 @@ impl CounterPage {
         }
         std::mem::forget(self.memory.clone());
         // SAFETY: as in `snapshot`; the clone forgotten above keeps the page mapped for ever.
-        let counters: &'static Counters = unsafe { Counters::at(self.memory.base().as_ptr().add(port * SIZE)) };
+        let counters: &'static Counters =
+            unsafe { Counters::at(self.memory.base().as_ptr().add(port * SIZE)) };
         Ok(counters.into())
     }
 }

@@ -19,7 +19,8 @@ const CHANNEL_DEADLINE: Duration = Duration::from_secs(10);
 /// container's first process has another.
 #[must_use]
 pub fn is_init() -> bool {
-    rustix::process::getpid().as_raw_nonzero().get() == 1 && std::env::args_os().next().is_some_and(|name| name == "/init")
+    rustix::process::getpid().as_raw_nonzero().get() == 1
+        && std::env::args_os().next().is_some_and(|name| name == "/init")
 }
 
 /// Runs the guest; ends in powering off, whatever happens.
@@ -75,7 +76,8 @@ fn load_modules(list: &Path) -> io::Result<()> {
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (path, parameters) = line.split_once(' ').unwrap_or((line, ""));
         let failed = |e: &dyn std::fmt::Display| io::Error::other(format!("cannot load module {path}: {e}"));
-        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|e| failed(&e))?;
+        let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|e| failed(&e))?;
         let parameters = CString::new(parameters).map_err(|e| failed(&e))?;
         match rustix::system::finit_module(&file, &parameters, 0) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}

@@ -64,7 +64,8 @@ fn reserve(pages: u64) -> io::Result<()> {
     fs::write(NR_HUGEPAGES, want.to_string())?;
     let got = read(NR_HUGEPAGES)?;
     if got < want {
-        let message = format!("the guest has {got} huge pages of 2 MiB and needs {want}: give it more memory");
+        let message =
+            format!("the guest has {got} huge pages of 2 MiB and needs {want}: give it more memory");
         return Err(io::Error::new(io::ErrorKind::OutOfMemory, message));
     }
     Ok(())

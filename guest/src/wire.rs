@@ -220,7 +220,12 @@ mod tests {
 
     #[test]
     fn rubbish_is_refused_at_once() {
-        for bytes in [&b"\xff\xff\xff\xff"[..], b"\x02\x00\x00\x00{}", b"\x04\x00\x00\x00null", b"\x01\x00\x00\x00\xff"] {
+        for bytes in [
+            &b"\xff\xff\xff\xff"[..],
+            b"\x02\x00\x00\x00{}",
+            b"\x04\x00\x00\x00null",
+            b"\x01\x00\x00\x00\xff",
+        ] {
             let error = decode::<FromGuest>(&mut bytes.to_vec()).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{bytes:?}");
         }

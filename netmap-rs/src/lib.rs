@@ -32,6 +32,7 @@ pub mod csb;
 pub mod cursor;
 pub mod doorbell;
 pub mod fake;
+pub mod kernel;
 pub mod layout;
 pub mod memory;
 pub mod portspec;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use bench::{AccelChoice, BenchArgs, OutputArgs, P2pArgs, V2vArgs, VmArgs};
+pub use bench::{AccelChoice, BenchArgs, IdleChoice, OutputArgs, P2pArgs, V2vArgs, VmArgs};
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, PingArgs, PongArgs, ProbeSizeArgs, RxArgs, SizeArgs, TrafficFormat,

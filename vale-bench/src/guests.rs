@@ -12,8 +12,8 @@ use crate::station::{Machine, Ram};
 use guest::client::Client;
 use guest::wire;
 use qemu_ptnet::{
-    Accel, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, QUICK_BOOT, Qemu, SharedRam, Vm, VmSpec,
-    kvm_usable,
+    Accel, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, QUICK_BOOT, Qemu, SharedRam,
+    Vm, VmSpec, kvm_usable,
 };
 use std::fs;
 use std::path::PathBuf;
@@ -112,7 +112,13 @@ impl GuestHost {
         Ok(machines)
     }
 
-    fn start(&self, name: &str, ports: usize, cpu: Option<usize>, run_dir: &RunDir) -> Result<Starting, Fail> {
+    fn start(
+        &self,
+        name: &str,
+        ports: usize,
+        cpu: Option<usize>,
+        run_dir: &RunDir,
+    ) -> Result<Starting, Fail> {
         let cannot = || format!("cannot start {name}");
         let mut launch = Launch::new(VmSpec::new(name, &self.qemu.path, self.accel));
         let machine = launch.spec.machine;
@@ -149,7 +155,9 @@ fn choose(choice: AccelChoice, qemu: &Qemu, progress: &Progress) -> Result<(Acce
     progress.stage("trying KVM");
     match (kvm_usable(&qemu.path, KVM_DEADLINE).or_exit(Exit::Host)?, choice) {
         (KvmVerdict::Usable, _) => Ok((Accel::Kvm, None)),
-        (KvmVerdict::Unusable(reason), AccelChoice::Kvm) => Err(Fail::host(format!("KVM does not work here: {reason}"))),
+        (KvmVerdict::Unusable(reason), AccelChoice::Kvm) => {
+            Err(Fail::host(format!("KVM does not work here: {reason}")))
+        }
         (KvmVerdict::Unusable(reason), _) => Ok((Accel::TCG, Some(reason))),
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! Whatever happens on the way, what was measured is kept and what was started is ended.
 
-use crate::cli::{BenchArgs, VmArgs};
+use crate::cli::{BenchArgs, IdleChoice, VmArgs};
 use crate::commands::Output;
-use crate::dataplane::uvale::{self, Idle};
 use crate::dataplane::Lab;
+use crate::dataplane::uvale::{self, Idle};
 use crate::exit::{Fail, FailContext};
 use crate::guests;
 use crate::interrupt::Interrupt;
@@ -84,12 +84,16 @@ impl Cpus {
         let usable: Vec<usize> = usable_cpus().into_iter().map(|cpu| cpu as usize).collect();
         let stations = request.topology.stations.len();
         let busy = 1 + stations;
-        let idle = Idle::by_load(busy, usable.len());
+        let by_load = |processors| match request.bench.idle {
+            IdleChoice::Auto => Idle::by_load(busy, processors),
+            IdleChoice::Poll => Idle::Poll,
+            IdleChoice::Nap => Idle::Nap,
+        };
         let Some(list) = &request.bench.pin else {
             let pin = busy <= usable.len();
             // The engine goes first: the first processor tends to be where the caller's caches are warm.
             let stations = if pin { usable[..stations].to_vec() } else { Vec::new() };
-            return Ok(Cpus { switch: pin.then(|| usable[busy - 1]), stations, idle });
+            return Ok(Cpus { switch: pin.then(|| usable[busy - 1]), stations, idle: by_load(usable.len()) });
         };
         let list: Vec<usize> = list.iter().map(|&cpu| cpu as usize).collect();
         if let Some(missing) = list.iter().find(|cpu| !usable.contains(cpu)) {
@@ -102,8 +106,8 @@ impl Cpus {
         };
         let rest = if rest.is_empty() { &list[..] } else { rest };
         let distinct: std::collections::BTreeSet<_> = list.iter().take(busy).collect();
-        let idle = if distinct.len() < busy { Idle::Nap } else { idle };
-        Ok(Cpus { switch: Some(switch), stations: rest.iter().copied().cycle().take(stations).collect(), idle })
+        let stations = rest.iter().copied().cycle().take(stations).collect();
+        Ok(Cpus { switch: Some(switch), stations, idle: by_load(distinct.len()) })
     }
 }
 

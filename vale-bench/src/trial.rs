@@ -8,8 +8,8 @@ use crate::exit::Fail;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::result::{
-    self, Accounting, Direction, DirectionThroughput, Latency, PortCounts, PortResult, Rates, Throughput, Warning,
-    Window, WindowPort,
+    self, Accounting, Direction, DirectionThroughput, Latency, PortCounts, PortResult, Rates, Throughput,
+    Warning, Window, WindowPort,
 };
 use crate::scenario::Flow;
 use crate::station::Phase;
@@ -113,7 +113,9 @@ fn reports(lab: &mut Lab) -> Result<Vec<PortReport>, Fail> {
             let port = lab.ports.iter().position(|p| p.station == index && p.local == local);
             let Some(port) = port else {
                 let name = station.name();
-                return Err(Fail::failed(anyhow::anyhow!("{name} reports a port {local} that it does not have")));
+                return Err(Fail::failed(anyhow::anyhow!(
+                    "{name} reports a port {local} that it does not have"
+                )));
             };
             reports[port] = report;
         }
@@ -181,7 +183,14 @@ pub fn teach(lab: &mut Lab, interrupt: &Interrupt) -> Result<(), Fail> {
             dst_port: 9,
             flows: 1,
         };
-        let tx = TxSpec { stream: 0, sizes: Sizes::Fixed(64), addressing, rate: Rate::Max, burst: 1, count: Some(1) };
+        let tx = TxSpec {
+            stream: 0,
+            sizes: Sizes::Fixed(64),
+            addressing,
+            rate: Rate::Max,
+            burst: 1,
+            count: Some(1),
+        };
         PortRoles { tx: Some(tx), rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() }
     });
     let roles = roles.collect();
@@ -205,6 +214,7 @@ struct Measured {
     elapsed_ns: u64,
     reports: Vec<PortReport>,
     counters: Vec<BTreeMap<String, u64>>,
+    switch_cpu_ns: Option<u64>,
 }
 
 /// Runs a trial and makes its part of the result.
@@ -259,6 +269,7 @@ pub fn run(
         windows: measured.windows,
         throughput,
         accounting,
+        switch_cpu_ns: measured.switch_cpu_ns,
         latency,
         warnings,
     })
@@ -297,6 +308,7 @@ fn throughput(
     pass(lab, began + spec.warmup, interrupt, tick)?;
 
     progress.stage("measuring");
+    let cpu_before = lab.switch.cpu_ns();
     let start = Instant::now();
     let first = snapshots(lab);
     let mut last = first.clone();
@@ -315,16 +327,22 @@ fn throughput(
         windows.push(Window { start_ns, end_ns, ports: ports.collect() });
         last = now;
     }
+    let switch_cpu_ns = lab.switch.cpu_ns().zip(cpu_before).map(|(now, before)| now.saturating_sub(before));
     progress.stage("draining");
     enter(lab, Phase::Drain)?;
     settle(lab, &before, interrupt)?;
     let reports = reports(lab)?;
     let counters = counters_before.iter().enumerate().map(|(port, before)| {
         let now = lab.switch.counters(port);
-        now.into_iter().map(|(name, n)| { let was = before.get(&name).copied().unwrap_or(0); (name, n - was) }).collect()
+        now.into_iter()
+            .map(|(name, n)| {
+                let was = before.get(&name).copied().unwrap_or(0);
+                (name, n - was)
+            })
+            .collect()
     });
     let counters = counters.collect();
-    Ok(Measured { windows, first, last, elapsed_ns: end_ns, reports, counters })
+    Ok(Measured { windows, first, last, elapsed_ns: end_ns, reports, counters, switch_cpu_ns })
 }
 
 /// sent = received + drops, by cause.
@@ -346,7 +364,13 @@ fn account(measured: &Measured) -> Accounting {
 }
 
 /// What could be wrong with it.
-fn judge(lab: &mut Lab, spec: &TrialSpec, measured: &Measured, accounting: &Accounting, out: &mut Vec<Warning>) {
+fn judge(
+    lab: &mut Lab,
+    spec: &TrialSpec,
+    measured: &Measured,
+    accounting: &Accounting,
+    out: &mut Vec<Warning>,
+) {
     let rx = || measured.reports.iter().filter_map(|r| r.rx.as_ref());
     let streams = || rx().flat_map(|rx| &rx.streams);
     out.extend(Warning::loss(accounting.sent, accounting.received));

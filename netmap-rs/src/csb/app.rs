@@ -49,11 +49,15 @@ pub struct RxSlot<'a> {
     pub flags: u16,
 }
 
+/// Whatever keeps a port's memory mapped (rule 5) and everyone else from opening it (rule 6) while it lives.
+pub(crate) trait Keep: std::fmt::Debug + Send + Sync {}
+
+impl<T: std::fmt::Debug + Send + Sync> Keep for T {}
+
 /// What both directions have.
 #[derive(Debug)]
 struct Half {
-    /// Keeps the memory mapped (rule 5) and everyone else from opening the port (rule 6).
-    _claim: Arc<Claim>,
+    _keep: Arc<dyn Keep>,
     ring: RawRing,
     csb: RawCsb,
     head: u32,
@@ -63,7 +67,7 @@ struct Half {
 
 impl Half {
     /// Begins where an application that had the port before stopped; in a fresh port that is slot 0.
-    fn new(claim: Arc<Claim>, ring: RawRing, csb: RawCsb) -> Result<Half, BadCursor> {
+    fn new(keep: Arc<dyn Keep>, ring: RawRing, csb: RawCsb) -> Result<Half, BadCursor> {
         let num_slots = ring.num_slots();
         let (hwcur, hwtail) = protocol::read(&csb.ktoa_cursors());
         for (word, value) in [("hwcur", hwcur), ("hwtail", hwtail)] {
@@ -73,7 +77,7 @@ impl Half {
         }
         let (_, head) = protocol::read(&csb.atok_cursors());
         let head = if cursor::within(head, hwcur, hwtail, num_slots) { head } else { hwcur };
-        Ok(Half { _claim: claim, ring, csb, head, hwcur, hwtail })
+        Ok(Half { _keep: keep, ring, csb, head, hwcur, hwtail })
     }
 
     /// Takes over the other side's cursors. Both only ever go forward; `hwcur` stops at `head`, `hwtail` one
@@ -321,10 +325,20 @@ impl CsbPort {
     ) -> Result<CsbPort, OpenError> {
         let claim = Arc::new(Claim::new(mem, location.nifp_ofs).ok_or(OpenError::Busy)?);
         let rings = layout::find(mem, location)?;
-        let half = |(ring, csb)| Half::new(claim.clone(), ring, csb);
-        let tx = rings.tx.into_iter().map(|r| half(r).map(|half| TxRing { half, bad_slots: 0 }));
+        Ok(CsbPort::from_rings(claim, rings.tx, rings.rx, doorbell)?)
+    }
+
+    /// From rings found and checked elsewhere. `keep` keeps the memory that they and their CSB entries lie in.
+    pub(crate) fn from_rings(
+        keep: Arc<dyn Keep>,
+        tx: Vec<(RawRing, RawCsb)>,
+        rx: Vec<(RawRing, RawCsb)>,
+        doorbell: Doorbell,
+    ) -> Result<CsbPort, BadCursor> {
+        let half = |(ring, csb)| Half::new(keep.clone(), ring, csb);
+        let tx = tx.into_iter().map(|r| half(r).map(|half| TxRing { half, bad_slots: 0 }));
         let tx = tx.collect::<Result<_, _>>()?;
-        let rx = rings.rx.into_iter().map(|r| half(r).map(|half| RxRing { half, bad_slots: 0 }));
+        let rx = rx.into_iter().map(|r| half(r).map(|half| RxRing { half, bad_slots: 0 }));
         Ok(CsbPort { tx, rx: rx.collect::<Result<_, _>>()?, doorbell })
     }
 

@@ -145,11 +145,10 @@ impl Forwarder {
         };
         let n = pending.min(BATCH);
         let mut at = 0;
+        if *skipping {
+            at = skip(tx, 0, pending, skipping, now);
+        }
         while at < n {
-            if *skipping {
-                at += skip(tx, at, pending, skipping, now);
-                continue;
-            }
             let first = batch.frames.len();
             match tx.frame(at) {
                 Ok(frame) if frame.flags() & (NS_MOREFRAG | NS_INDIRECT) == 0 => {
@@ -203,6 +202,9 @@ impl Forwarder {
                 }
             }
             at = end;
+            if *skipping {
+                at += skip(tx, at, pending, skipping, now);
+            }
         }
         at
     }

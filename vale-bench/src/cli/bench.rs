@@ -114,6 +114,20 @@ pub struct BenchArgs {
     /// Processors to pin busy threads to, as in 0-3,6; the first is the switch's
     #[arg(long, value_name = "LIST", value_parser = parse_cpus, help_heading = "How to measure")]
     pub pin: Option<CpuList>,
+    /// What switch and engines do without work
+    #[arg(long, value_enum, value_name = "POLICY", default_value = "auto", help_heading = "How to measure")]
+    pub idle: IdleChoice,
+}
+
+/// What switch and engines do without work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IdleChoice {
+    /// poll if every busy thread has a processor of its own, else nap
+    Auto,
+    /// Poll for a millisecond, then nap, then sleep
+    Poll,
+    /// Nap at once, then sleep: threads that share processors do not keep each other waiting
+    Nap,
 }
 
 impl BenchArgs {

@@ -36,7 +36,9 @@ pub fn run(args: &SwitchArgs) -> Result<(), Fail> {
     let switch = Switch::start(config).map_err(Fail::failed)?;
     let shape = PortShape { tx_slots: args.slots, rx_slots: args.slots, ..PortShape::default() };
     let mut server = Server::bind(&path, &switch, shape).map_err(|e| match e {
-        DaemonError::Running { .. } => Fail::failed(anyhow::anyhow!("a switch called {} is already running", args.name)),
+        DaemonError::Running { .. } => {
+            Fail::failed(anyhow::anyhow!("a switch called {} is already running", args.name))
+        }
         e => Fail::failed(e),
     })?;
     if !args.quiet {
@@ -77,7 +79,9 @@ impl Known {
         for (id, (name, last)) in &self.0 {
             if now.get(id).is_none_or(|(other, _)| other != name) {
                 let (sent, received) = (last.tx_frames, last.rx_frames);
-                eprintln!("port {name} is gone (when last seen it had sent {sent} and received {received} frames)");
+                eprintln!(
+                    "port {name} is gone (when last seen it had sent {sent} and received {received} frames)"
+                );
             }
         }
         for (id, (name, _)) in &now {

@@ -77,7 +77,12 @@ impl Idle {
 
 impl Options {
     fn shape(&self) -> PortShape {
-        PortShape { tx_slots: self.slots, rx_slots: self.slots, buf_size: self.buf_size, ..PortShape::default() }
+        PortShape {
+            tx_slots: self.slots,
+            rx_slots: self.slots,
+            buf_size: self.buf_size,
+            ..PortShape::default()
+        }
     }
 }
 
@@ -124,7 +129,8 @@ pub fn bring_up(
             Place::Host => {
                 let mut opened = Vec::new();
                 for port in its_ports {
-                    let made = switch.add_host_port(&port.name, &options.shape(), None).map_err(Fail::failed)?;
+                    let made =
+                        switch.add_host_port(&port.name, &options.shape(), None).map_err(Fail::failed)?;
                     ids.push(made.id);
                     let csb: CsbPort = made.open().map_err(Fail::failed)?;
                     opened.push(CsbIo::new(csb, &port.name, "uvale", Some(port.mac)));
@@ -138,7 +144,11 @@ pub fn bring_up(
                 for port in its_ports {
                     ids.push(add_guest_port(&switch, &mut machine, port, &options.shape())?);
                 }
-                vms.push(result::Vm { name: plan.name.clone(), dataplane: "uvale".into(), argv: machine.argv() });
+                vms.push(result::Vm {
+                    name: plan.name.clone(),
+                    dataplane: "uvale".into(),
+                    argv: machine.argv(),
+                });
                 stations.push(Box::new(GuestStation::new(machine)));
             }
         }

@@ -110,7 +110,7 @@ impl GuestFacts {
                 "guest kernel",
                 Status::Missing,
                 problem,
-                Some("name a kernel with --kernel, or unpack a distribution's package of one"),
+                Some("run `make setup` in the sources, or name one with --kernel"),
             ),
         }
     }

@@ -83,6 +83,7 @@ const COLUMNS: &[(&str, Cell)] = &[
     ("drops_by_cause", |_, t| pairs(&t.accounting.drops)),
     ("unaccounted_frames", |_, t| t.accounting.unaccounted.to_string()),
     ("loss_ratio", |_, t| t.accounting.loss_ratio().to_string()),
+    ("switch_cpu_ns", |_, t| optional(t.switch_cpu_ns)),
     ("latency_count", |_, t| latency(t, |l| l.count)),
     ("latency_lost", |_, t| latency(t, |l| l.lost)),
     ("latency_min_ns", |_, t| latency(t, |l| l.min_ns)),

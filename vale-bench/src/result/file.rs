@@ -1,8 +1,7 @@
 //! Documents in files: written whole or not at all, read with a sentence for whatever is wrong.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{ResultDocument, SCHEMA};
@@ -169,7 +168,7 @@ impl OutputFile {
         };
         match fs::metadata(&target) {
             Ok(meta) if meta.is_file() => {
-                fs::OpenOptions::new().append(true).open(&target).map_err(fail)?;
+                OpenOptions::new().append(true).open(&target).map_err(fail)?;
             }
             Ok(meta) => {
                 let what = if meta.is_dir() { "a directory" } else { "a device, pipe or socket" };
@@ -208,18 +207,10 @@ impl OutputFile {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        // Made here rather than by the crate, whose errors would name the temporary file and hide errno.
         tempfile::Builder::new()
             .prefix(".vale-bench-")
             .suffix(".tmp")
-            .permissions(Permissions::from_mode(0o666)) // less the umask, as for any new file
-            .tempfile_in(directory)
-            .map_err(plain)
+            .make_in(directory, |path| OpenOptions::new().write(true).create_new(true).open(path))
     }
-}
-
-/// The operating system's error without the temporary file's name, which would tell nobody anything.
-fn plain(error: io::Error) -> io::Error {
-    let source = error.get_ref().and_then(|inner| inner.source());
-    let code = source.and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());
-    code.map_or(error, io::Error::from_raw_os_error)
 }

@@ -43,6 +43,7 @@ pub(crate) fn trial(dataplane: &str, size: u16, repeat: u32, sent: u64, lost: u6
             rates: Rates::new(received, bytes, 1_000_000_000),
         }]),
         accounting: Accounting::new(sent, received, BTreeMap::from([("full".into(), lost)])),
+        switch_cpu_ns: Some(1_500_000_000),
         latency: None,
         warnings: Warning::loss(sent, received).into_iter().collect(),
     }
@@ -65,7 +66,10 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
             ..Host::default()
         },
         accelerator: Accelerator::Tcg,
-        qemu: Some(Qemu { path: "/usr/bin/qemu-system-x86_64".into(), version: "QEMU emulator version 7.2.0 (Debian 1:7.2)".into() }),
+        qemu: Some(Qemu {
+            path: "/usr/bin/qemu-system-x86_64".into(),
+            version: "QEMU emulator version 7.2.0 (Debian 1:7.2)".into(),
+        }),
         guest_kernel: None,
         vms: vec![Vm { name: "vm1".into(), dataplane: "uvale".into(), argv: vec!["qemu".into()] }],
         pinning: Vec::new(),

@@ -153,6 +153,9 @@ pub struct Trial {
     pub throughput: Throughput,
     /// Where the frames went.
     pub accounting: Accounting,
+    /// Processor time that the switch's threads used in the measured part, in nanoseconds; null if unknown.
+    #[serde(default)]
+    pub switch_cpu_ns: Option<u64>,
     /// Round trips; null where none were measured.
     pub latency: Option<Latency>,
     /// What could be wrong with this trial.

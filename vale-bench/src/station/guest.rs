@@ -59,7 +59,8 @@ impl Machine {
     ) -> Result<Machine, Fail> {
         let hello = client.hello(deadline, &mut || vm.alive() && keep_waiting());
         let hello = hello.map_err(|e| explain(name, &vm, e))?;
-        let counters = map(&ram, &[hello.counters]).map_err(|e| e.context(format!("cannot see {name}'s counters")))?;
+        let counters =
+            map(&ram, &[hello.counters]).map_err(|e| e.context(format!("cannot see {name}'s counters")))?;
         let counters = CounterPage::new(counters);
         let doorbells = doorbells.into_iter().map(Some).collect();
         Ok(Machine { name: name.to_owned(), vm: Some(vm), client, ram, hello, counters, doorbells })
@@ -87,7 +88,12 @@ impl Machine {
     }
 
     /// Has the guest open a port that was laid out.
-    pub fn open_port(&mut self, port: &LabPort, location: PortLocation, shape: &PortShape) -> Result<(), Fail> {
+    pub fn open_port(
+        &mut self,
+        port: &LabPort,
+        location: PortLocation,
+        shape: &PortShape,
+    ) -> Result<(), Fail> {
         let (name, mac) = (port.name.clone(), port.mac);
         let request = Request::OpenPort { port: port.local, name, location, shape: shape.clone(), mac };
         self.order("open a port", &request)
@@ -132,7 +138,9 @@ fn map(ram: &Ram, extents: &[GuestExtent]) -> Result<Arc<Memory>, Fail> {
     let mut mapped = Vec::with_capacity(extents.len());
     for &GuestExtent { gpa, len } in extents {
         let Some(offset) = ram.layout.translate(gpa, len) else {
-            return Err(Fail::failed(anyhow::anyhow!("{len} bytes at guest-physical {gpa:#x} are not in its RAM")));
+            return Err(Fail::failed(anyhow::anyhow!(
+                "{len} bytes at guest-physical {gpa:#x} are not in its RAM"
+            )));
         };
         mapped.push(Extent { offset, len });
     }

@@ -88,7 +88,9 @@ impl<P: Port + 'static> Station for HostStation<P> {
         }
         self.healthy()?;
         let name = &self.name;
-        Err(Fail::failed(anyhow::anyhow!("the engine of {name} did not reach {wanted:?} in {ENGINE_DEADLINE:?}")))
+        Err(Fail::failed(anyhow::anyhow!(
+            "the engine of {name} did not reach {wanted:?} in {ENGINE_DEADLINE:?}"
+        )))
     }
 
     fn snapshot(&self, port: usize) -> Snapshot {

@@ -35,6 +35,9 @@ struct Side {
 pub(crate) struct Honest<'a> {
     switch: &'a Switch,
     sides: [Side; 2],
+    /// Sends to the attacker, so that its receive rings are used too.
+    chatter: CsbPort,
+    attacker: PortId,
 }
 
 fn len_of(number: u64) -> usize {
@@ -59,7 +62,33 @@ impl<'a> Honest<'a> {
             let port = made.open().expect("a fresh port");
             Side { id, peer, port, sent: 0, next: 0, outcome: Outcome::default() }
         });
-        Honest { switch, sides }
+        let chatter = switch.add_host_port("chatter", &PortShape::default(), None).expect("a port");
+        // The lowest free index, which every attacker gets in turn.
+        let attacker = chatter.id + 1;
+        Honest { switch, sides, chatter: chatter.open().expect("a fresh port"), attacker }
+    }
+
+    /// Packets of one to three fragments for the attacker.
+    fn chat(&mut self) {
+        let (tx, to) = (&mut self.chatter.tx[0], u16::from(self.attacker) << 8);
+        tx.sync().expect("the switch's cursors");
+        let mut left = 0u16;
+        let n = tx.fill(96, |slot| {
+            left = if left == 0 { slot.buf_idx as u16 % 3 } else { left - 1 };
+            slot.buf[..14].copy_from_slice(&[2, 0, 0, 0, 1, 9, 2, 0, 0, 0, 1, 3, 0x88, 0xb5]);
+            slot.flags = to | if left > 0 { NS_MOREFRAG } else { 0 };
+            len_of(u64::from(slot.buf_idx)) as u16
+        });
+        if n > 0 && tx.publish() {
+            self.chatter.doorbell.ring().expect("an eventfd can be written");
+        }
+    }
+
+    /// Whether the switch has taken every whole packet.
+    fn settled(&mut self) -> bool {
+        self.chatter.tx[0].sync().expect("the switch's cursors");
+        // A last packet without its end waits for it.
+        self.chatter.tx[0].pending() < 3 && self.sides.iter().all(|side| side.port.tx[0].pending() == 0)
     }
 
     /// Exchanges frames until `stop`, then waits for the last; what came of it all.
@@ -69,6 +98,9 @@ impl<'a> Honest<'a> {
         loop {
             let stopping = stop.load(Ordering::Relaxed);
             let mut moved = 0;
+            if !stopping {
+                self.chat();
+            }
             for side in &mut self.sides {
                 moved += side.receive();
                 if !stopping {
@@ -78,7 +110,7 @@ impl<'a> Honest<'a> {
             }
             if moved > 0 {
                 progress = Instant::now();
-            } else if stopping && self.sides.iter().all(|side| side.port.tx[0].pending() == 0) {
+            } else if stopping && self.settled() {
                 break;
             } else {
                 std::thread::yield_now();

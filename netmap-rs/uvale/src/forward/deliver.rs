@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use crate::faults::FaultKind;
 use crate::port::SwitchPort;
+use netmap_rs::csb::kern::{BadSlot, Frame, KernRx};
 use netmap_rs::sys::{NS_MOREFRAG, NS_PORT_SHIFT};
 
 /// How many receive buffers ahead to fetch: enough lines in flight to hide a miss, few enough to stay cached.
@@ -37,41 +38,32 @@ pub(super) fn deliver(port: &mut SwitchPort, ring: usize, batch: &Batch, mut own
         rx.prefetch(k);
     }
     let (mut frames, mut bytes, mut full) = (0u64, 0u64, 0u64);
-    let buf_size = rx.buf_size();
     while let Some(packet) = next() {
         let frags = u32::from(packet.frags);
         if frags > space {
             full += 1;
             continue;
         }
-        let run = &batch.frames[usize::from(packet.first)..usize::from(packet.first + packet.frags)];
-        if run.iter().any(|f| u32::from(f.len()) > buf_size) {
-            now.drop_rx_too_long += 1;
-            continue;
-        }
-        let mark = rx.mark();
-        let mut put = Ok(());
-        let mut run_bytes = 0;
-        for frame in run {
-            rx.prefetch(PREFETCH);
-            let flags = (frame.flags() & NS_MOREFRAG) | (packet.frags << NS_PORT_SHIFT);
-            // SAFETY: the frame's port is in the table and keeps its memory mapped.
-            put = unsafe { rx.put(frame, flags) };
-            if put.is_err() {
-                break;
+        rx.prefetch(PREFETCH);
+        let first = usize::from(packet.first);
+        let put = if frags == 1 {
+            put(rx, &batch.frames[first], 1 << NS_PORT_SHIFT)
+        } else {
+            put_chain(rx, &batch.frames[first..first + frags as usize])
+        };
+        match put {
+            Ok(n) => {
+                frames += 1;
+                bytes += n;
+                space -= frags;
             }
-            run_bytes += u64::from(frame.len());
+            Err(Refused::TooLong) => now.drop_rx_too_long += 1,
+            Err(Refused::BadSlot(e)) => {
+                now.drop_rx_bad_slot += 1;
+                now.resets += 1;
+                reporter.report(FaultKind::RxSlot, name, e);
+            }
         }
-        if let Err(e) = put {
-            rx.rollback(mark);
-            now.drop_rx_bad_slot += 1;
-            now.resets += 1;
-            reporter.report(FaultKind::RxSlot, name, e);
-            continue;
-        }
-        frames += 1;
-        bytes += run_bytes;
-        space -= frags;
     }
     now.rx_frames += frames;
     now.rx_bytes += bytes;
@@ -81,4 +73,41 @@ pub(super) fn deliver(port: &mut SwitchPort, ring: usize, batch: &Batch, mut own
     if frames > 0 && rx.publish() {
         port.wake();
     }
+}
+
+/// Why a packet was not put.
+enum Refused {
+    TooLong,
+    BadSlot(BadSlot),
+}
+
+#[inline(always)]
+fn put(rx: &mut KernRx, frame: &Frame, flags: u16) -> Result<u64, Refused> {
+    if u32::from(frame.len()) > rx.buf_size() {
+        return Err(Refused::TooLong);
+    }
+    // SAFETY: the frame's port is in the table and keeps its memory mapped.
+    match unsafe { rx.put(frame, flags) } {
+        Ok(()) => Ok(frame.len().into()),
+        Err(e) => Err(Refused::BadSlot(e)),
+    }
+}
+
+/// All of the fragments or none.
+#[inline(never)]
+fn put_chain(rx: &mut KernRx, frames: &[Frame]) -> Result<u64, Refused> {
+    let mark = rx.mark();
+    let count = (frames.len() as u16) << NS_PORT_SHIFT;
+    let mut bytes = 0;
+    for frame in frames {
+        rx.prefetch(PREFETCH);
+        match put(rx, frame, (frame.flags() & NS_MOREFRAG) | count) {
+            Ok(n) => bytes += n,
+            Err(refused) => {
+                rx.rollback(mark);
+                return Err(refused);
+            }
+        }
+    }
+    Ok(bytes)
 }

@@ -31,7 +31,8 @@ pub(super) fn open(name: &str) -> Result<(AnyPort, [u8; 6]), Fail> {
         Err(PortSpecError::NotNetmap { .. }) => name.strip_prefix("packet:").unwrap_or(name),
         Err(e) => return Err(Fail::usage(e)),
     };
-    let port = PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
+    let port =
+        PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
     Ok((AnyPort::Packet(port), mac))
 }
@@ -46,14 +47,18 @@ fn open_switch_port(name: &str, spec: &PortSpec) -> Result<(AnyPort, [u8; 6]), F
     };
     let plain = format!("{switch}:{}", spec.name.port());
     if spec.to_string() != plain {
-        return Err(Fail::usage(format!("a port of the embedded VALE has no rings to choose or flags: say {plain}")));
+        return Err(Fail::usage(format!(
+            "a port of the embedded VALE has no rings to choose or flags: say {plain}"
+        )));
     }
     let path = socket(switch)?;
     let remote = daemon::attach(&path, spec.name.port(), None).map_err(|e| match e {
-        DaemonError::NotRunning { .. } => {
-            Fail::host(format!("no switch called {switch} is running: start one with `vale-bench switch --name {switch}`"))
+        DaemonError::NotRunning { .. } => Fail::host(format!(
+            "no switch called {switch} is running: start one with `vale-bench switch --name {switch}`"
+        )),
+        DaemonError::Refused { reason, .. } => {
+            Fail::failed(anyhow::anyhow!("switch {switch} refused {name}: {reason}"))
         }
-        DaemonError::Refused { reason, .. } => Fail::failed(anyhow::anyhow!("switch {switch} refused {name}: {reason}")),
         e => Fail::failed(e),
     })?;
     let mac = made_up_mac(name);
@@ -64,7 +69,8 @@ fn open_switch_port(name: &str, spec: &PortSpec) -> Result<(AnyPort, [u8; 6]), F
 /// A locally administered address made from the port's name, the same each time.
 fn made_up_mac(name: &str) -> [u8; 6] {
     // FNV-1a: spreads short names over all bits.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let [a, b, c, d, e, ..] = hash.to_le_bytes();
     [0x02, a, b, c, d, e]
 }
@@ -110,7 +116,8 @@ mod tests {
 
     #[test]
     fn made_up_addresses_are_local_unicast_and_differ() {
-        let macs: std::collections::HashSet<_> = (0..254).map(|i| made_up_mac(&format!("vale0:{i}"))).collect();
+        let macs: std::collections::HashSet<_> =
+            (0..254).map(|i| made_up_mac(&format!("vale0:{i}"))).collect();
         assert_eq!(macs.len(), 254);
         assert!(macs.iter().all(|mac| mac[0] == 2));
     }

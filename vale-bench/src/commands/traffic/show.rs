@@ -90,8 +90,16 @@ impl Show {
 }
 
 fn rates(from: &Snapshot, to: &Snapshot, ns: u64) -> (Rates, Rates) {
-    let tx = Rates::new(to.tx_frames.saturating_sub(from.tx_frames), to.tx_bytes.saturating_sub(from.tx_bytes), ns);
-    let rx = Rates::new(to.rx_frames.saturating_sub(from.rx_frames), to.rx_bytes.saturating_sub(from.rx_bytes), ns);
+    let tx = Rates::new(
+        to.tx_frames.saturating_sub(from.tx_frames),
+        to.tx_bytes.saturating_sub(from.tx_bytes),
+        ns,
+    );
+    let rx = Rates::new(
+        to.rx_frames.saturating_sub(from.rx_frames),
+        to.rx_bytes.saturating_sub(from.rx_bytes),
+        ns,
+    );
     (tx, rx)
 }
 

@@ -1,0 +1,181 @@
+//! A kernel port's receive ring.
+
+use super::buffer::Buffer;
+use super::error::{KernelError, RingName};
+use super::ring::Half;
+use crate::csb::RxSlot;
+use crate::cursor;
+use crate::layout::SlotCopy;
+use crate::sys::{NR_FORWARD, NR_TIMESTAMP, NS_BUF_CHANGED, NS_FORWARD, NS_PORT_MASK};
+use std::ops::Range;
+use std::slice;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A receive ring. `[head, tail)` are received slots; they are given back by
+/// [`KernelPort::rxsync`](super::KernelPort::rxsync) or [`wait`](super::KernelPort::wait), which also show new
+/// ones.
+#[derive(Debug)]
+pub struct RxRing {
+    pub(super) half: Half,
+}
+
+/// What becomes of a received frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its slot goes back to the port.
+    Release,
+    /// It is passed on between the interface and the host's stack, on a ring that forwards
+    /// ([`RxRing::set_forwarding`]).
+    Forward,
+}
+
+impl RxRing {
+    pub(super) fn new(half: Half) -> RxRing {
+        RxRing { half }
+    }
+
+    /// Which ring it is.
+    #[must_use]
+    pub fn name(&self) -> RingName {
+        self.half.name
+    }
+
+    /// Received slots known of at the last sync.
+    #[inline(always)]
+    #[must_use]
+    pub fn avail(&self) -> u32 {
+        self.half.avail()
+    }
+
+    /// Lends up to `max` received slots, oldest first. Returns how many there were. A slot that names no buffer,
+    /// or more bytes than one has, is counted in [`bad_slots`](RxRing::bad_slots) and not lent.
+    ///
+    /// The flags lent are `NS_*` only: the fragment count that VALE leaves in the high byte is masked.
+    #[inline(always)]
+    pub fn drain<F: FnMut(RxSlot<'_>)>(&mut self, max: u32, mut sink: F) -> u32 {
+        self.drain_verdict(max, |slot| {
+            sink(slot);
+            Verdict::Release
+        })
+    }
+
+    /// As [`drain`](RxRing::drain), with a verdict on each frame.
+    #[inline(always)]
+    pub fn drain_verdict<F: FnMut(RxSlot<'_>) -> Verdict>(&mut self, max: u32, sink: F) -> u32 {
+        if self.half.offset_mask == 0 {
+            self.drain_slots::<false, F>(max, sink)
+        } else {
+            self.drain_slots::<true, F>(max, sink)
+        }
+    }
+
+    #[inline(always)]
+    fn drain_slots<const OFFSETS: bool, F: FnMut(RxSlot<'_>) -> Verdict>(
+        &mut self,
+        max: u32,
+        mut sink: F,
+    ) -> u32 {
+        let half = &mut self.half;
+        let (n, want) = (half.raw.num_slots(), max.min(half.avail()));
+        let mut at = half.head;
+        for _ in 0..want {
+            let this = at;
+            let SlotCopy { buf_idx, len, flags } = half.raw.read_slot(this);
+            at = cursor::add(at, 1, n);
+            let offset = if OFFSETS {
+                half.rx_offset(this, len)
+            } else {
+                (u32::from(len) <= half.raw.buf_size()).then_some(0)
+            };
+            let Some((buf, offset)) = half.raw.buf(buf_idx).zip(offset) else {
+                half.bad_slots += 1;
+                continue;
+            };
+            // SAFETY: rule 1: the slot is in [head, tail), so its buffer is ours until `head` is published;
+            // offset and length together were checked against the buffer's size.
+            let data = unsafe { slice::from_raw_parts(buf.as_ptr().add(offset as usize), usize::from(len)) };
+            if sink(RxSlot { buf_idx, data, flags: flags & !NS_PORT_MASK }) == Verdict::Forward {
+                half.raw.write_len_flags(this, len, flags | NS_FORWARD);
+            }
+        }
+        half.head = at;
+        want
+    }
+
+    /// Takes the oldest frame out of the ring without a copy: its buffer changes places with `buffer`, which is
+    /// then the frame's. Returns the frame's place in it and the slot's flags; `None`, and nothing done, if
+    /// there is no frame, or `buffer` belongs to another region. Bad slots are counted and passed over.
+    pub fn exchange(&mut self, buffer: &mut Buffer) -> Option<(Range<usize>, u16)> {
+        let half = &mut self.half;
+        if buffer.region() != half.shared.region {
+            return None;
+        }
+        let (slot, offset) = half.next_frame()?;
+        let buf_idx = buffer.replace(slot.buf_idx);
+        let at = half.head;
+        half.raw.write_slot(at, SlotCopy { buf_idx, flags: slot.flags | NS_BUF_CHANGED, ..slot });
+        half.advance();
+        let start = offset as usize;
+        Some((start..start + usize::from(slot.len), slot.flags & !NS_PORT_MASK))
+    }
+
+    fn set_flag(&mut self, flag: u32, on: bool) {
+        if on {
+            self.half.flags().fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.half.flags().fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether each sync writes its time, even where the module parameter `no_timestamp` says otherwise.
+    pub fn set_timestamps(&mut self, on: bool) {
+        self.set_flag(NR_TIMESTAMP, on);
+    }
+
+    /// The time of the last sync or poll that received, if one wrote it.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<SystemTime> {
+        let (seconds, micros) = self.half.timestamp();
+        let whole = Duration::from_secs(u64::try_from(seconds).ok().filter(|&s| s > 0)?);
+        Some(UNIX_EPOCH + whole + Duration::from_micros(u64::try_from(micros).ok()?))
+    }
+
+    /// Whether frames with [`Verdict::Forward`] are passed on between the interface and the host's stack
+    /// (`NR_FORWARD`): receive rings of interfaces only, with all rings bound to one descriptor.
+    pub fn set_forwarding(&mut self, on: bool) {
+        self.set_flag(NR_FORWARD, on);
+    }
+
+    /// Slots filled with an impossible index or length.
+    #[must_use]
+    pub fn bad_slots(&self) -> u64 {
+        self.half.bad_slots
+    }
+
+    /// Slots in the ring.
+    #[must_use]
+    pub fn num_slots(&self) -> u32 {
+        self.half.raw.num_slots()
+    }
+
+    /// Bytes in a buffer.
+    #[must_use]
+    pub fn buf_size(&self) -> u32 {
+        self.half.raw.buf_size()
+    }
+
+    /// One past the largest buffer index this ring can name.
+    #[must_use]
+    pub fn num_bufs(&self) -> u32 {
+        self.half.raw.num_bufs()
+    }
+
+    pub(super) fn publish(&mut self) {
+        self.half.publish();
+    }
+
+    pub(super) fn refresh(&mut self) -> Result<(), KernelError> {
+        self.half.refresh()
+    }
+}

@@ -1,0 +1,98 @@
+//! Guest to guest, with real guests: what a result must hold, and what it tells of how it came about.
+
+mod fixture;
+
+use fixture::{Bench, GUESTS_DEADLINE, kept_to};
+use vale_bench::result::{Accelerator, Direction, Warning};
+
+#[test]
+fn two_guests_add_up_and_the_manifest_tells_how_they_ran() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let line = "v2v --vms 2 --accel tcg --duration 1 --warmup 500ms --out r.json";
+    let ran = bench.run_within(line, GUESTS_DEADLINE);
+    let (table, progress) = (&ran.succeeds().stdout, &ran.stderr);
+    let kept = bench.kept("r.json");
+    let trial = kept.adds_up().trial();
+    assert_eq!((trial.scenario.as_str(), trial.vms, trial.ports.len()), ("v2v", 2, 2));
+    assert_eq!(trial.dataplane.accelerator, Accelerator::Tcg);
+    assert!(trial.dataplane.guest_driver.is_some());
+    assert_eq!(trial.ports.iter().map(|p| p.vm.as_deref()).collect::<Vec<_>>(), [Some("vm1"), Some("vm2")]);
+    // More than three times around a ring.
+    assert!(trial.accounting.received > 3 * 1024, "{:?}", trial.accounting);
+
+    let manifest = &kept.document.manifest;
+    assert_eq!(manifest.accelerator, Accelerator::Tcg);
+    let qemu = manifest.qemu.as_ref().expect("guests ran on it");
+    assert!(qemu.version.starts_with(|c: char| c.is_ascii_digit()), "{}", qemu.version);
+    let kernel = manifest.guest_kernel.as_ref().expect("guests booted it");
+    assert!(kernel.release.as_ref().is_some_and(|r| r.contains('.')), "{kernel:?}");
+    assert_eq!(manifest.vms.iter().map(|vm| vm.name.as_str()).collect::<Vec<_>>(), ["vm1", "vm2"]);
+    for vm in &manifest.vms {
+        assert_eq!((vm.dataplane.as_str(), &vm.argv[0]), ("uvale", &qemu.path));
+        assert!(vm.argv.contains(&kernel.path), "{:?}", vm.argv);
+        assert!(vm.argv.iter().any(|word| word.starts_with("tcg")), "{:?}", vm.argv);
+    }
+
+    assert!(kept.warns(|w| *w == Warning::Tcg));
+    assert!(table.contains("(TCG)") && table.contains("v2v"), "{table}");
+    let wide: Vec<&str> = table.lines().chain(progress.lines()).filter(|l| l.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "{wide:?}");
+    assert!(
+        progress.contains("booting 2 guests") && progress.contains("[1/1] v2v uvale 64 B uni"),
+        "{progress}"
+    );
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn four_guests_three_sizes_both_ways_and_round_trips() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let line =
+        "v2v --vms 4 --size 64,512,1518 --bidir --repeat 1 --latency --accel tcg --duration 1 --warmup 500ms";
+    let kept = bench.measure_within(line, GUESTS_DEADLINE);
+    assert_eq!(kept.adds_up().trials().len(), 3);
+    for trial in kept.trials() {
+        assert_eq!((trial.vms, trial.direction, trial.throughput.directions.len()), (4, Direction::Bidi, 4));
+        let latency = trial.latency.as_ref().expect("it was asked for");
+        assert!(latency.count > 0 && latency.min_ns <= latency.p50_ns && latency.p50_ns <= latency.max_ns);
+        let pinged = trial.ports.iter().filter(|port| port.roles.rx.is_some()).count();
+        assert_eq!(pinged, 4);
+    }
+    bench.run("show r.json --format markdown").succeeds().prints("| 1518 |");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn below_saturation_nothing_is_lost_between_guests() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let line = "v2v --rate 10k --accel tcg --duration 2 --warmup 500ms";
+    kept_to(bench.measure_lossless(line, GUESTS_DEADLINE).trial(), 1e4);
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn without_being_told_an_accelerator_it_takes_one_that_works() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let kept = bench.measure_within("v2v --duration 300ms --warmup 100ms --interval 50ms", GUESTS_DEADLINE);
+    let accelerator = kept.adds_up().document.manifest.accelerator;
+    assert_ne!(accelerator, Accelerator::None);
+    let refused = kept.warns(|w| matches!(w, Warning::KvmUnusable { .. }));
+    assert_eq!(refused, accelerator == Accelerator::Tcg, "a fallback is told with its reason");
+    assert_eq!(kept.warns(|w| *w == Warning::Tcg), accelerator == Accelerator::Tcg);
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn small_rings_imix_and_kept_consoles() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let line =
+        "v2v --slots 64 --size imix --bidir --accel tcg --keep-console consoles --duration 1 --warmup 200ms";
+    let kept = bench.measure_within(line, GUESTS_DEADLINE);
+    let trial = kept.adds_up().trial();
+    assert_eq!(trial.dataplane.parameters["slots"], "64");
+    for guest in ["vm1", "vm2"] {
+        let console = std::fs::read(bench.path("consoles").join(format!("{guest}.log"))).unwrap();
+        assert!(!console.is_empty(), "the console of {guest} is empty");
+    }
+    bench.leaves_nothing_behind();
+}
