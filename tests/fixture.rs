@@ -19,7 +19,7 @@ mod running;
 
 pub(crate) use bench::Bench;
 pub(crate) use guests::{FakeQemu, qemu_path};
-pub(crate) use kept::{Kept, kept_to};
+pub(crate) use kept::{Kept, keeps_to};
 pub(crate) use processes::{Found, wait_until_gone};
 pub(crate) use running::{Finished, Running, send};
 

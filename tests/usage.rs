@@ -27,7 +27,7 @@ fn refused(bench: &Bench, line: &str, code: i32, words: &[&str]) -> Finished {
 
 #[test]
 fn sizes() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     for (size, words) in [
         ("63", &["63", "too small", "64"][..]),
         ("0", &["too small"]),
@@ -51,7 +51,7 @@ fn sizes() {
 
 #[test]
 fn rates() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     for rate in ["fast", "-1", "1.2.3", "1Mpps/L2", "1e6", "5 parsecs"] {
         let words: Vec<&str> = vec!["p2p", "--rate", rate];
         let mut command = bench.command(&[]);
@@ -66,7 +66,7 @@ fn rates() {
 
 #[test]
 fn times() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     for option in ["--duration", "--interval"] {
         refused(&bench, &format!("p2p {option} 0"), 2, &[option, "no time at all"]);
     }
@@ -81,7 +81,7 @@ fn times() {
 
 #[test]
 fn numbers_and_names() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     for (line, words) in [
         ("p2p --dataplane nosuch", &["no dataplane", "nosuch", "uvale"][..]),
         ("p2p --dataplane uvale,uvale", &["twice"]),
@@ -114,7 +114,7 @@ fn numbers_and_names() {
 
 #[test]
 fn processors() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     for list in ["a", "1-", "2-1", ""] {
         refused(&bench, &format!("p2p --pin={list}"), 2, &["--pin"]);
     }
@@ -125,7 +125,7 @@ fn processors() {
 
 #[test]
 fn outputs() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     std::fs::create_dir(bench.path("folder")).unwrap();
     for (place, words) in [
         ("/nonexistent/r.json", &["No such file"][..]),
@@ -153,7 +153,7 @@ fn a_file_that_is_there_is_kept_until_there_is_a_result() {
 
 #[test]
 fn places_for_run_time_files() {
-    let bench = Bench::new();
+    let bench = Bench::idle();
     let run_in = |place: &str| {
         let mut command = std::process::Command::new("env");
         command.arg(format!("VALE_BENCH_RUNTIME_DIR={place}")).arg(env!("CARGO_BIN_EXE_vale-bench"));

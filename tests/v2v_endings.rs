@@ -46,6 +46,7 @@ fn signals_while_guests_measure() {
         let running = measuring(&bench);
         let guests = running.guests();
         assert_eq!(guests.len(), 2);
+        assert!(guests.iter().all(|guest| bench.sees(guest)), "a guest that is left would not be found");
         running.signal(signal);
         running.ends_within(GUESTS_END_DEADLINE).exits(code).says(sentence);
         wait_until_gone(&guests, Duration::ZERO);
@@ -119,7 +120,7 @@ fn a_guest_that_stops_answering_is_given_up() {
 
 #[test]
 fn a_guest_that_never_boots_is_given_up() {
-    let Some(bench) = Bench::with_guests() else { return };
+    let Some(bench) = Bench::with_idle_guests() else { return };
     FakeQemu::Stopped.install(&bench);
     let ended = bench.run_within("v2v --accel tcg --qemu ./qemu --out r.json", NO_BOOT_DEADLINE);
     ended.exits(1).says("vm1").says("-name vm1").prints_nothing();
@@ -128,7 +129,7 @@ fn a_guest_that_never_boots_is_given_up() {
 
 #[test]
 fn a_qemu_that_says_nothing_is_given_up() {
-    let Some(bench) = Bench::with_guests() else { return };
+    let Some(bench) = Bench::with_idle_guests() else { return };
     FakeQemu::Mute.install(&bench);
     let ended = bench.run_within("v2v --accel tcg --qemu ./qemu", ANSWER_DEADLINE);
     ended.exits(1).says("vm1").says("-name vm1").prints_nothing();
@@ -137,7 +138,7 @@ fn a_qemu_that_says_nothing_is_given_up() {
 
 #[test]
 fn a_qemu_that_exits_at_once_is_quoted() {
-    let Some(bench) = Bench::with_guests() else { return };
+    let Some(bench) = Bench::with_idle_guests() else { return };
     FakeQemu::Exits.install(&bench);
     let ended = bench.run("v2v --accel tcg --qemu ./qemu");
     ended.exits(1).says("vm1").says("the disk is on fire").says("exit status: 7").says("-name vm1");
@@ -147,7 +148,7 @@ fn a_qemu_that_exits_at_once_is_quoted() {
 
 #[test]
 fn what_is_no_qemu_or_no_kernel_is_named() {
-    let Some(bench) = Bench::with_guests() else { return };
+    let Some(bench) = Bench::with_idle_guests() else { return };
     fs::write(bench.path("text"), "This is no kernel.\n").unwrap();
     fs::create_dir(bench.path("empty")).unwrap();
     for (options, words) in [

@@ -61,6 +61,7 @@ mod shared;
 mod tx;
 mod vale;
 
+pub use advice::{Advice, Raise};
 pub use buffer::{Buffer, IndirectFrame};
 pub use control::{Control, Registration};
 pub use csb::{CsbArrays, Kloop, KloopOptions};

@@ -71,6 +71,7 @@ fn kept(directory: &Path) -> PathBuf {
         windows: Vec::new(),
         throughput: Throughput::new(vec![direction]),
         accounting: Accounting::new(3_000_000, 2_910_000, BTreeMap::from([("full".into(), 90_000)])),
+        switch_cpu_ns: None,
         latency: None,
         warnings: vec![Warning::Loss { ratio: 0.03 }],
     });

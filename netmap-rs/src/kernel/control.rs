@@ -283,7 +283,7 @@ pub(super) fn map_region(control: &Control, name: &str, len: u64) -> Result<Arc<
     let failed = |source: io::Error| map_failed(name, len, source);
     let bytes = usize::try_from(len).ok().filter(|&n| n > 0 && isize::try_from(n).is_ok());
     let bytes = bytes.ok_or_else(|| failed(io::ErrorKind::InvalidData.into()))?;
-    Mapping::device(control.as_fd(), bytes).map(Mapping::into_memory).map_err(failed)
+    Mapping::file(control.as_fd(), bytes).map(Mapping::into_memory).map_err(failed)
 }
 
 #[cfg(test)]

@@ -181,8 +181,8 @@ pub(super) fn enter(mut port: KernelPort, options: &KloopOptions) -> Result<(Csb
     let (irqfd, ioeventfd) = (Arc::new(irqfd.map_err(system)?), Arc::new(ioeventfd.map_err(system)?));
     let each = RingEvents { ioeventfd: options.eventfds.then_some(ioeventfd), irqfd: Some(irqfd) };
     let mut opts = vec![Opt::Eventfds(vec![each; rings.len()])];
-    let mode = u32::from(options.direct_tx) * NM_OPT_SYNC_KLOOP_DIRECT_TX
-        | u32::from(options.direct_rx) * NM_OPT_SYNC_KLOOP_DIRECT_RX;
+    let mode = if options.direct_tx { NM_OPT_SYNC_KLOOP_DIRECT_TX } else { 0 }
+        | if options.direct_rx { NM_OPT_SYNC_KLOOP_DIRECT_RX } else { 0 };
     if mode != 0 {
         opts.push(Opt::KloopMode(mode));
     }

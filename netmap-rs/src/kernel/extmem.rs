@@ -4,10 +4,11 @@
 //! The kernel pins the pages for as long as the region lives, whatever becomes of the mapping. Deliberately
 //! absent: what the kernel puts there; [`map`](super::map) reads it as it reads `/dev/netmap`'s.
 
+use super::mapping::Mapping;
 use crate::layout::BUF_ALIGN;
-use crate::memory::{self, Extent, Memory, MemoryError};
+use crate::memory::{self, Memory, MemoryError};
 use crate::portspec::Pools;
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -43,9 +44,17 @@ pub enum ExtMemError {
         /// Why.
         source: io::Error,
     },
-    /// It cannot be mapped.
+    /// Memory cannot be had.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// It cannot be mapped.
+    #[error("cannot map {len} bytes of memory for netmap")]
+    Map {
+        /// Bytes.
+        len: usize,
+        /// Why.
+        source: io::Error,
+    },
     /// Buffers that are not whole cache lines.
     #[error("external memory has buffers of {buf_size} bytes, which must be 64 to 65536 in steps of 64")]
     BufSize {
@@ -67,7 +76,7 @@ impl ExtMem {
     pub fn anonymous(len: usize) -> Result<ExtMem, ExtMemError> {
         let len = len.max(1).next_multiple_of(memory::ALIGN);
         let fd = memory::create_memfd("netmap-extmem", len)?;
-        Ok(ExtMem { memory: Memory::map_sealed(fd.as_fd(), len)? })
+        ExtMem::map(fd.as_fd(), len)
     }
 
     /// Huge pages of at least `len` bytes, taken from the system's pool.
@@ -83,15 +92,21 @@ impl ExtMem {
         rustix::fs::fallocate(&fd, rustix::fs::FallocateFlags::empty(), 0, len as u64).map_err(failed)?;
         rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)
             .map_err(failed)?;
-        Ok(ExtMem { memory: Memory::map_sealed(fd.as_fd(), len)? })
+        ExtMem::map(fd.as_fd(), len)
     }
 
     /// The whole of a file, which is not to shrink as long as this lives: one on a hugetlbfs, mostly.
     pub fn file(path: &Path) -> Result<ExtMem, ExtMemError> {
         let failed = |source| ExtMemError::File { path: path.to_owned(), source };
         let file = std::fs::File::options().read(true).write(true).open(path).map_err(failed)?;
-        let len = file.metadata().map_err(failed)?.len();
-        Ok(ExtMem { memory: Memory::map_extents(file.as_fd(), &[Extent { offset: 0, len }])? })
+        let len = usize::try_from(file.metadata().map_err(failed)?.len()).unwrap_or(usize::MAX);
+        ExtMem::map(file.as_fd(), len)
+    }
+
+    /// Maps all of it in one go, wherever the kernel likes: huge pages must be aligned to their size.
+    fn map(fd: BorrowedFd<'_>, len: usize) -> Result<ExtMem, ExtMemError> {
+        let mapping = Mapping::file(fd, len).map_err(|source| ExtMemError::Map { len, source })?;
+        Ok(ExtMem { memory: mapping.into_memory() })
     }
 
     /// The mapping.

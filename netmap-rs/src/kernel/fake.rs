@@ -25,6 +25,7 @@
 mod format;
 mod kring;
 
+use super::error::KernelError;
 use super::port::KernelPort;
 use super::register::{Offsets, Registered};
 use super::ring::Cursors;
@@ -124,11 +125,9 @@ impl FakeRegion {
             failure: None,
         };
         let end = FakeEnd { state: Arc::new(Mutex::new(state)), event: Arc::new(event) };
-        let kernel = FakeKernel { end: end.clone(), memory: self.memory.clone(), nifp };
-        let region = Region::Fake(self.memory.base().as_ptr().addr());
-        let endpoint = Endpoint::Fake(end);
-        let port = KernelPort::assemble("fake".into(), region, self.memory.clone(), registered, endpoint);
-        (kernel, port.expect("a freshly formatted port"))
+        let kernel = FakeKernel { end, memory: self.memory.clone(), nifp, registered };
+        let port = kernel.open_again().expect("a freshly formatted port");
+        (kernel, port)
     }
 }
 
@@ -215,9 +214,19 @@ pub struct FakeKernel {
     end: FakeEnd,
     memory: Arc<Memory>,
     nifp: usize,
+    registered: Registered,
 }
 
 impl FakeKernel {
+    /// The application's side again, which goes on where the one before stopped. As long as that is open it is
+    /// refused: a ring has one user.
+    pub fn open_again(&self) -> Result<KernelPort, KernelError> {
+        let region = Region::Fake(self.memory.base().as_ptr().addr());
+        let endpoint = Endpoint::Fake(self.end.clone());
+        let (memory, registered) = (self.memory.clone(), self.registered.clone());
+        KernelPort::assemble("fake".into(), region, memory, registered, endpoint)
+    }
+
     /// Takes the frames sent on transmit ring `ring` so far.
     #[must_use]
     pub fn sent(&self, ring: usize) -> Vec<Taken> {

@@ -19,9 +19,9 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// The first `len` bytes of the region of the port that is bound to `fd`. The kernel keeps the port as long as
-    /// it is mapped, even if the descriptor is closed.
-    pub(super) fn device(fd: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
+    /// The first `len` bytes of `fd`, shared and writable: a file, or a netmap descriptor, whose port then stays as
+    /// long as it is mapped, even if the descriptor is closed.
+    pub(super) fn file(fd: BorrowedFd<'_>, len: usize) -> io::Result<Mapping> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a fresh mapping at an address the kernel chooses disturbs nothing.
         let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, fd, 0) }?;

@@ -309,7 +309,7 @@ mod tests {
         let block = option_block(&Opt::Csb(arrays.clone())).ok().unwrap();
         let csb: nmreq_opt_csb = block.read(0);
         assert_eq!((csb.csb_atok, csb.csb_ktoa), (arrays.atok_address(), arrays.ktoa_address()));
-        assert!(csb.csb_atok % 64 == 0 && csb.csb_ktoa % 64 == 0, "the kernel refuses others");
+        assert_eq!((csb.csb_atok % 64, csb.csb_ktoa % 64), (0, 0), "the kernel refuses others");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use crate::fake::Taken;
 use crate::kernel::ring::Cursors;
 use crate::layout::{RawRing, SlotCopy};
 use crate::sys::arith::slot_offset;
-use crate::sys::{NS_BUF_CHANGED, NS_INDIRECT, netmap_ring};
+use crate::sys::{NR_TIMESTAMP, NS_BUF_CHANGED, NS_INDIRECT, netmap_ring, timeval};
 use std::collections::VecDeque;
 use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 #[derive(Debug)]
 pub(super) struct Kring {
@@ -167,5 +168,11 @@ impl Kring {
             self.hwtail = cursor::add(self.hwtail, 1, n);
         }
         self.finalize();
+        if self.word(offset_of!(netmap_ring, flags)).load(Ordering::Relaxed) & NR_TIMESTAMP != 0 {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let ts = timeval { tv_sec: now.as_secs() as i64, tv_usec: now.subsec_micros().into() };
+            // SAFETY: inside the header, aligned; volatile by rule 2.
+            unsafe { (&raw mut (*self.header.as_ptr()).ts).write_volatile(ts) };
+        }
     }
 }

@@ -65,6 +65,15 @@ impl fmt::Display for Report {
     }
 }
 
+/// Raises its flag when it is dropped: a panic on one thread must not leave the others waiting.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Attacks for `length`.
 pub(crate) fn run(length: Duration, seed: u64) -> Report {
     let idle = IdlePolicy { spin_rounds: 50, nap_us: 20, sleep_after_us: 100 };
@@ -77,6 +86,7 @@ pub(crate) fn run(length: Duration, seed: u64) -> Report {
     std::thread::scope(|scope| {
         let honest = Honest::new(&switch);
         let traffic = scope.spawn(|| honest.run(&stop));
+        let ending = Raise(&stop);
         while Instant::now() < ends {
             assert!(switch.is_running(), "the switch has stopped");
             let attack = episode(&switch, &mut random, ends);
@@ -89,7 +99,7 @@ pub(crate) fn run(length: Duration, seed: u64) -> Report {
             }
             report.episodes += 1;
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ending);
         report.honest = traffic.join().expect("honest traffic");
     });
     for (_, _, s) in switch.ports() {

@@ -1,7 +1,7 @@
 //! The switch as a service, with clients in this process and in others.
 
 use crate::thread::{DEADLINE, eventually, receive, send, start};
-use crate::world::{BROADCAST, frame, mac};
+use crate::world::{BROADCAST, Raise, frame, mac};
 use netmap_rs::layout::PortShape;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -54,6 +54,11 @@ fn clients_attach_and_talk_and_leave() {
             send(&mut a.port, &frame(BROADCAST, mac(0), 60, tag));
             assert_eq!(receive(&mut b.port), frame(BROADCAST, mac(0), 60, tag));
         }
+        // A sender's packets are counted once its slots are back, which may be after the last has arrived.
+        eventually("the slots are back", || {
+            a.port.tx[0].sync().unwrap();
+            a.port.tx[0].pending() == 0
+        });
         let listed: Vec<_> = daemon::ports(path).unwrap();
         let names: Vec<_> = listed.iter().map(|(id, name, _)| (*id, name.as_str())).collect();
         assert_eq!(names, [(0, "vale0:a"), (1, "vale0:b"), (2, "vale0:c")]);
@@ -174,10 +179,10 @@ fn a_talkative_client_does_not_starve_others() {
                 let _ = stream.shutdown(std::net::Shutdown::Both);
                 let _ = reader.join();
             });
+            let _ending = Raise(&done);
             for i in 0..50 {
                 drop(daemon::attach(path, &format!("p{i}"), None).unwrap());
             }
-            done.store(true, Ordering::Relaxed);
         });
     });
 }

@@ -43,6 +43,20 @@ fn groups_are_always_flooded_and_never_learned() {
 }
 
 #[test]
+fn group_addresses_take_no_places_in_the_table() {
+    let mut w = World::of(3, 1024);
+    w.send(1, &[frame(BROADCAST, mac(1), 60, 0)]);
+    // More than there are places.
+    for chunk in (0..4000u64).collect::<Vec<_>>().chunks(1000) {
+        let burst: Vec<_> = chunk.iter().map(|i| frame(BROADCAST, 0x03 | i << 16, 60, *i)).collect();
+        w.send(2, &burst);
+        (0..3).for_each(|port| drop(w.receive(port)));
+    }
+    w.send(0, &[frame(mac(1), mac(0), 60, 1)]);
+    assert_eq!((w.receive(1).len(), w.receive(2).len()), (1, 0));
+}
+
+#[test]
 fn a_station_that_moves_is_found_where_it_sent_last() {
     let mut w = World::of(3, 64);
     w.send(1, &[frame(BROADCAST, mac(9), 60, 0)]);

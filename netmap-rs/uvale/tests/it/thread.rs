@@ -1,6 +1,6 @@
 //! The switch's thread: idling, waking, commands, ending.
 
-use crate::world::{BROADCAST, frame, mac};
+use crate::world::{BROADCAST, Raise, frame, mac};
 use netmap_rs::csb::CsbPort;
 use netmap_rs::doorbell::Doorbell;
 use netmap_rs::layout::{PortLayout, PortShape};
@@ -168,6 +168,7 @@ fn ports_come_and_go_from_many_threads_while_traffic_flows() {
             }
             rounds
         });
+        let ending = Raise(&done);
         let workers: Vec<_> = (0..4)
             .map(|worker| {
                 let switch = &switch;
@@ -186,7 +187,7 @@ fn ports_come_and_go_from_many_threads_while_traffic_flows() {
             })
             .collect();
         workers.into_iter().for_each(|worker| worker.join().unwrap());
-        done.store(true, Ordering::Relaxed);
+        drop(ending);
         assert!(traffic.join().unwrap() > 0);
     });
     assert_eq!(switch.ports().len(), 2);
@@ -256,16 +257,21 @@ fn a_dead_doorbell_is_reported_once_and_hurts_nobody() {
     // SAFETY: `appl_need_kick` of the receive ring, in bounds, read by the switch as an atomic.
     unsafe { word.as_ptr().write_volatile(1) };
     drop(guest);
-    for tag in 2..50 {
-        assert!(send(&mut a, &frame(BROADCAST, mac(0), 60, tag)));
-        assert_eq!(receive(&mut b), frame(BROADCAST, mac(0), 60, tag));
-    }
+    let mut exchange = |tags: std::ops::Range<u64>| {
+        for tag in tags {
+            assert!(send(&mut a, &frame(BROADCAST, mac(0), 60, tag)));
+            assert_eq!(receive(&mut b), frame(BROADCAST, mac(0), 60, tag));
+        }
+    };
+    exchange(2..40);
     let mut faults = Vec::new();
     eventually("the fault is reported", || {
         faults.extend(switch.take_faults());
         !faults.is_empty()
     });
-    std::thread::sleep(Duration::from_millis(20));
+    let wakeups = switch.counters(id).unwrap().wakeups;
+    exchange(40..50);
+    assert_eq!(switch.counters(id).unwrap().wakeups, wakeups, "nobody is there to be woken");
     faults.extend(switch.take_faults());
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert_eq!((faults[0].port, faults[0].kind), (id, FaultKind::Doorbell));

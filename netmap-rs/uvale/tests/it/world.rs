@@ -7,9 +7,19 @@ use netmap_rs::layout::{PortLayout, PortRings, PortShape};
 use netmap_rs::memory::Memory;
 use netmap_rs::sys::NS_MOREFRAG;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use uvale::forward::{Forwarder, MAX_PORTS};
 use uvale::port::SwitchPort;
 use uvale::{Counters, Snapshot};
+
+/// Raises its flag when it is dropped: a panic on one thread must not leave the others waiting.
+pub(crate) struct Raise<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 pub(crate) const BROADCAST: u64 = 0xffff_ffff_ffff;
 
