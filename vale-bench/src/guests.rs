@@ -41,6 +41,7 @@ pub struct GuestHost {
     /// Why KVM was not taken although it was looked for.
     kvm_refused: Option<String>,
     keep_console: Option<PathBuf>,
+    boot_timeout: Option<Duration>,
 }
 
 impl GuestHost {
@@ -54,7 +55,8 @@ impl GuestHost {
             made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
         }
         let image = image(&kernel)?;
-        Ok(GuestHost { qemu, kernel, image, accel, kvm_refused, keep_console: args.keep_console.clone() })
+        let (keep_console, boot_timeout) = (args.keep_console.clone(), args.boot_timeout);
+        Ok(GuestHost { qemu, kernel, image, accel, kvm_refused, keep_console, boot_timeout })
     }
 
     /// What runs the guests' instructions.
@@ -95,6 +97,7 @@ impl GuestHost {
         interrupt: &Interrupt,
     ) -> Result<Vec<Machine>, Fail> {
         let deadline = BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32;
+        let deadline = self.boot_timeout.unwrap_or(deadline);
         let mut started = Vec::new();
         for (index, (name, ports)) in guests.iter().enumerate() {
             interrupt.check()?;
@@ -124,7 +127,10 @@ impl GuestHost {
         let machine = launch.spec.machine;
         let ram = SharedRam::new(MEMORY_MIB).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
-        launch.boot(self.kernel.image.clone(), &self.image, QUICK_BOOT).context_with(cannot)?;
+        // Who keeps the console wants to see something on it.
+        let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
+        let words: Vec<&str> = words.copied().collect();
+        launch.boot(self.kernel.image.clone(), &self.image, &words).context_with(cannot)?;
         let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
         let mut doorbells = Vec::new();
         for port in 0..ports {

@@ -9,6 +9,10 @@ use crate::pace::Pacer;
 use crate::port::{Port, PortError, PortInfo};
 use crate::spec::{Sizes, TxReport, TxSpec};
 use crate::template::{Contents, Templates, check_count};
+use std::time::{Duration, Instant};
+
+/// How long a role that ends waits for the other side to take what lies in the ring.
+const TAKE_LIMIT: Duration = Duration::from_millis(500);
 
 /// Largest burst of any role, in frames.
 pub const MAX_BURST: u32 = 1 << 16;
@@ -202,11 +206,17 @@ impl Tx {
         Ok(sent)
     }
 
-    /// Ends the role: what the other side has not taken by now counts as unsent.
+    /// Ends the role: what the other side does not take within [`TAKE_LIMIT`] counts as unsent.
     pub fn finish<P: Port>(&mut self, port: &mut P) -> Result<(), PortError> {
         self.stop();
-        self.unsent = port.tx_pending()?.into();
-        Ok(())
+        let end = Instant::now() + TAKE_LIMIT;
+        loop {
+            self.unsent = port.tx_pending()?.into();
+            if self.unsent == 0 || Instant::now() >= end {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     /// Adds this role's part to a port's counters.

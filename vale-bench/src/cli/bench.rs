@@ -179,6 +179,9 @@ pub struct VmArgs {
     /// Guest kernel [default: the newest found]
     #[arg(long, value_name = "PATH")]
     pub kernel: Option<PathBuf>,
+    /// Longest wait for the guests to boot [default: 45 s, and 15 s for each guest]
+    #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub boot_timeout: Option<Duration>,
     /// Keep the guests' console output in this directory
     #[arg(long, value_name = "DIR")]
     pub keep_console: Option<PathBuf>,

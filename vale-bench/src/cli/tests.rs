@@ -1,3 +1,5 @@
+//! The command line as a whole.
+
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use pktgen::spec::Sizes;

@@ -26,30 +26,39 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs `tx`.
 pub fn tx(args: &TxArgs) -> Result<(), Fail> {
-    let (port, own) = open(&args.common.port)?;
+    let (port, own) = open_port(&args.common)?;
     let roles = PortRoles { tx: Some(args.spec(own)), ..PortRoles::default() };
     run(&args.common, port, roles, None)
 }
 
 /// Runs `rx`.
 pub fn rx(args: &RxArgs) -> Result<(), Fail> {
-    let (port, _) = open(&args.common.port)?;
+    let (port, _) = open_port(&args.common)?;
     let roles = PortRoles { rx: Some(args.spec()), ..PortRoles::default() };
     run(&args.common, port, roles, args.limit())
 }
 
 /// Runs `ping`.
 pub fn ping(args: &PingArgs) -> Result<(), Fail> {
-    let (port, own) = open(&args.common.port)?;
+    let (port, own) = open_port(&args.common)?;
     let roles = PortRoles { ping: Some(args.spec(own)), ..PortRoles::default() };
     run(&args.common, port, roles, None)
 }
 
 /// Runs `pong`.
 pub fn pong(args: &PongArgs) -> Result<(), Fail> {
-    let (port, _) = open(&args.common.port)?;
+    let (port, _) = open_port(&args.common)?;
     let roles = PortRoles { pong: Some(args.spec()), ..PortRoles::default() };
     run(&args.common, port, roles, None)
+}
+
+/// Opens the port, with everything in place that ends this process in good order.
+fn open_port(common: &CommonTrafficArgs) -> Result<(AnyPort, [u8; 6]), Fail> {
+    if let Some(cpu) = common.cpu.filter(|cpu| !usable_cpus().contains(cpu)) {
+        return Err(Fail::usage(format!("-a {cpu}: this process may not use processor {cpu}")));
+    }
+    Interrupt::install()?;
+    open(&common.port)
 }
 
 fn run(common: &CommonTrafficArgs, port: AnyPort, roles: PortRoles, limit: Option<u64>) -> Result<(), Fail> {
@@ -65,9 +74,6 @@ fn drive<P: Port + 'static>(
     roles: PortRoles,
     limit: Option<u64>,
 ) -> Result<(), Fail> {
-    if let Some(cpu) = common.cpu.filter(|cpu| !usable_cpus().contains(cpu)) {
-        return Err(Fail::usage(format!("-a {cpu}: this process may not use processor {cpu}")));
-    }
     let interrupt = Interrupt::install()?;
     let counters: Arc<Counters> = Arc::default();
     let mut engine = Engine::new(IDLE);

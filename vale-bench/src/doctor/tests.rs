@@ -1,3 +1,5 @@
+//! Diagnoses of made-up hosts.
+
 use std::path::PathBuf;
 
 use super::*;

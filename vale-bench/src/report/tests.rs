@@ -1,3 +1,5 @@
+//! Reports of a made-up document.
+
 use super::*;
 use crate::result::tests::{document, every_warning, trial};
 use crate::result::{Accelerator, Latency, Skipped, Warning};

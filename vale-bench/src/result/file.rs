@@ -160,6 +160,9 @@ impl OutputFile {
     /// be writable; a directory, device, pipe or socket is refused, because the write would replace it.
     pub fn prepare(path: &Path) -> Result<OutputFile, FileError> {
         let fail = |source| FileError::Write { path: path.to_owned(), source };
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(FileError::NotAFile { path: path.to_owned(), what: "a directory" });
+        }
         // Through a symlink the file it points to is replaced, not the link.
         let target = match fs::canonicalize(path) {
             Ok(target) => target,

@@ -1,3 +1,5 @@
+//! The document, its schema and its file.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Run directories with real processes in them.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::{Child, Command, Stdio};

@@ -1,3 +1,5 @@
+//! Advice for errors as the module gives them.
+
 use super::*;
 
 fn parameters(list: &[(&str, &str)]) -> ModuleParameters {

@@ -76,8 +76,12 @@ fn made_up_mac(name: &str) -> [u8; 6] {
 }
 
 impl UvalePort {
+    /// What failed is the port, or the whole switch behind it.
     #[cold]
-    fn gone(&self) -> PortError {
+    fn explain(&self, error: PortError) -> PortError {
+        if self.link.alive() {
+            return error;
+        }
         let source = std::io::Error::new(std::io::ErrorKind::BrokenPipe, "its switch is gone");
         PortError { port: self.io.info().name.clone(), operation: "go on with", source: source.into() }
     }
@@ -90,23 +94,31 @@ impl Port for UvalePort {
 
     #[inline]
     fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError> {
-        self.io.tx_batch(max, fill)
+        self.io.tx_batch(max, fill).map_err(|e| self.explain(e))
     }
 
     #[inline]
     fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
-        self.io.rx_batch(max, sink)
+        self.io.rx_batch(max, sink).map_err(|e| self.explain(e))
     }
 
     fn tx_pending(&mut self) -> Result<u32, PortError> {
-        self.io.tx_pending()
+        self.io.tx_pending().map_err(|e| self.explain(e))
     }
 
     /// Idle is when there is time to see whether the switch is still there.
     fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
-        let waited = if self.link.alive() { self.io.wait(interest, timeout) } else { Err(self.gone()) };
-        // A switch that goes while this sleeps wakes it with an error of its own.
-        waited.map_err(|e| if self.link.alive() { e } else { self.gone() })
+        let waited = if self.link.alive() { self.io.wait(interest, timeout) } else { Ok(()) };
+        waited.map_err(|e| self.explain(e))?;
+        if self.link.alive() {
+            return Ok(());
+        }
+        let gone = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        Err(self.explain(PortError {
+            port: self.io.info().name.clone(),
+            operation: "wait for",
+            source: gone.into(),
+        }))
     }
 }
 
