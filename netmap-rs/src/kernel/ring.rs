@@ -6,7 +6,7 @@ use super::map::BoundRing;
 use super::shared::Shared;
 use crate::csb::BadCursor;
 use crate::cursor;
-use crate::layout::{RawRing, SlotCopy};
+use crate::layout::{RESERVED_BUFS, RawRing, SlotCopy};
 use crate::sys::arith::slot_offset;
 use crate::sys::{netmap_ring, netmap_slot};
 use std::mem::offset_of;
@@ -23,6 +23,65 @@ pub struct Cursors {
     pub cur: u32,
     /// First slot of the kernel's.
     pub tail: u32,
+}
+
+/// Slots and buffers of a ring, for a batch loop.
+#[derive(Clone, Copy)]
+pub(super) struct Lane {
+    slots: *mut netmap_slot,
+    /// The first buffer that is not reserved.
+    bufs: *mut u8,
+    /// Buffers from there on.
+    num_bufs: u32,
+    pub(super) num_slots: u32,
+    pub(super) buf_size: u32,
+}
+
+impl Lane {
+    /// Reads slot `i` in one load.
+    ///
+    /// # Safety
+    /// `i` is below `num_slots`, and the ring that this is a copy of lives.
+    #[inline(always)]
+    pub(super) unsafe fn read(self, i: u32) -> SlotCopy {
+        // SAFETY: the caller vouches for the bounds; slots are 8-byte aligned; volatile by rule 2.
+        let word = unsafe { self.slots.add(i as usize).cast::<u64>().read_volatile() };
+        let b = word.to_ne_bytes();
+        SlotCopy {
+            buf_idx: u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
+            len: u16::from_ne_bytes([b[4], b[5]]),
+            flags: u16::from_ne_bytes([b[6], b[7]]),
+        }
+    }
+
+    /// Writes length and flags of slot `i` in one store.
+    ///
+    /// # Safety
+    /// As for `read`.
+    #[inline(always)]
+    pub(super) unsafe fn write_len_flags(self, i: u32, len: u16, flags: u16) {
+        let ([a, b], [c, d]) = (len.to_ne_bytes(), flags.to_ne_bytes());
+        // SAFETY: as in `read`; they are the 4 aligned bytes at offset 4, asserted by netmap-sys.
+        unsafe {
+            let at = self.slots.add(i as usize).cast::<u32>().add(1);
+            at.write_volatile(u32::from_ne_bytes([a, b, c, d]));
+        }
+    }
+
+    /// The address of buffer `idx`, valid for `buf_size` bytes; `None` if there is no such buffer or it is
+    /// reserved.
+    #[inline(always)]
+    pub(super) fn buf(self, idx: u32) -> Option<*mut u8> {
+        let nth = idx.wrapping_sub(RESERVED_BUFS);
+        // SAFETY: so many buffers from `bufs` on lie inside the region (rule 3).
+        (nth < self.num_bufs).then(|| unsafe { self.bufs.add(nth as usize * self.buf_size as usize) })
+    }
+
+    /// The slot after `i`.
+    #[inline(always)]
+    pub(super) fn next(self, i: u32) -> u32 {
+        cursor::add(i, 1, self.num_slots)
+    }
 }
 
 /// A ring that one descriptor is bound to.
@@ -161,6 +220,21 @@ impl Half {
         (self.head, self.tail) = (0, 0);
         self.word(offset_of!(netmap_ring, cur)).store(cur, Ordering::Release);
         self.word(offset_of!(netmap_ring, head)).store(head, Ordering::Release);
+    }
+
+    /// What a batch loop reads of the ring. It is a copy: a compiler must take every write to a frame for one that
+    /// may change the ring it was lent by, and read that again for each slot.
+    #[inline(always)]
+    pub(super) fn lane(&self) -> Lane {
+        let first = self.raw.buf(RESERVED_BUFS);
+        Lane {
+            // SAFETY: the slots lie right behind the header, inside the region.
+            slots: unsafe { self.header.as_ptr().byte_add(slot_offset(0)).cast() },
+            bufs: first.map_or(std::ptr::null_mut(), NonNull::as_ptr),
+            num_bufs: first.map_or(0, |_| self.raw.num_bufs() - RESERVED_BUFS),
+            num_slots: self.raw.num_slots(),
+            buf_size: self.raw.buf_size(),
+        }
     }
 
     /// Slots of ours.

@@ -4,7 +4,6 @@ use super::buffer::Buffer;
 use super::error::{KernelError, RingName};
 use super::ring::Half;
 use crate::csb::RxSlot;
-use crate::cursor;
 use crate::layout::SlotCopy;
 use crate::sys::{NR_FORWARD, NR_TIMESTAMP, NS_BUF_CHANGED, NS_FORWARD, NS_PORT_MASK};
 use std::ops::Range;
@@ -77,26 +76,28 @@ impl RxRing {
         mut sink: F,
     ) -> u32 {
         let half = &mut self.half;
-        let (n, want) = (half.raw.num_slots(), max.min(half.avail()));
+        let (lane, want) = (half.lane(), max.min(half.avail()));
         let mut at = half.head;
         for _ in 0..want {
             let this = at;
-            let SlotCopy { buf_idx, len, flags } = half.raw.read_slot(this);
-            at = cursor::add(at, 1, n);
+            // SAFETY: `this` is a cursor: `head`, or one that `next` made.
+            let SlotCopy { buf_idx, len, flags } = unsafe { lane.read(this) };
+            at = lane.next(at);
             let offset = if OFFSETS {
                 half.rx_offset(this, len)
             } else {
-                (u32::from(len) <= half.raw.buf_size()).then_some(0)
+                (u32::from(len) <= lane.buf_size).then_some(0)
             };
-            let Some((buf, offset)) = half.raw.buf(buf_idx).zip(offset) else {
+            let Some((buf, offset)) = lane.buf(buf_idx).zip(offset) else {
                 half.bad_slots += 1;
                 continue;
             };
             // SAFETY: rule 1: the slot is in [head, tail), so its buffer is ours until `head` is published;
             // offset and length together were checked against the buffer's size.
-            let data = unsafe { slice::from_raw_parts(buf.as_ptr().add(offset as usize), usize::from(len)) };
+            let data = unsafe { slice::from_raw_parts(buf.add(offset as usize), usize::from(len)) };
             if sink(RxSlot { buf_idx, data, flags: flags & !NS_PORT_MASK }) == Verdict::Forward {
-                half.raw.write_len_flags(this, len, flags | NS_FORWARD);
+                // SAFETY: as for the read.
+                unsafe { lane.write_len_flags(this, len, flags | NS_FORWARD) };
             }
         }
         half.head = at;

@@ -56,13 +56,13 @@ impl TxRing {
         mut fill: F,
     ) -> u32 {
         let half = &mut self.half;
-        let (n, want) = (half.raw.num_slots(), max.min(half.avail()));
-        let size = half.raw.buf_size();
+        let (lane, want) = (half.lane(), max.min(half.avail()));
         let mut at = half.head;
         let mut done = 0;
         while done < want {
-            let old = half.raw.read_slot(at);
-            let Some(buf) = half.raw.buf(old.buf_idx) else {
+            // SAFETY: `at` is a cursor: `head`, or one that `next` made.
+            let old = unsafe { lane.read(at) };
+            let Some(buf) = lane.buf(old.buf_idx) else {
                 half.bad_slots += 1;
                 break;
             };
@@ -74,10 +74,11 @@ impl TxRing {
                 }
                 offset = half.tx_offset(at);
             }
-            let room = (size - offset) as usize;
+            let room = (lane.buf_size - offset) as usize;
             // SAFETY: rule 1: the slot is in [head, tail), so its buffer is ours; `buf` vouches for the bounds
-            // and `offset` is at most `size`; one slot is lent at a time, for no longer than the closure runs.
-            let buf = unsafe { slice::from_raw_parts_mut(buf.as_ptr().add(offset as usize), room) };
+            // and `offset` is at most the buffer's size; one slot is lent at a time, for no longer than the
+            // closure runs.
+            let buf = unsafe { slice::from_raw_parts_mut(buf.add(offset as usize), room) };
             let mut slot = TxSlot { buf_idx: old.buf_idx, buf, flags: 0 };
             let len = fill(&mut slot);
             if len == 0 {
@@ -85,9 +86,10 @@ impl TxRing {
             }
             debug_assert!(usize::from(len) <= room, "{len} bytes in {room}");
             // A buffer that a zero-copy monitor exchanged is new to the driver until it has seen the flag.
-            let flags = slot.flags & !NS_INDIRECT | old.flags & NS_BUF_CHANGED;
-            half.raw.write_len_flags(at, len, flags);
-            at = cursor::add(at, 1, n);
+            let flags = (slot.flags & !NS_INDIRECT) | (old.flags & NS_BUF_CHANGED);
+            // SAFETY: as for the read.
+            unsafe { lane.write_len_flags(at, len, flags) };
+            at = lane.next(at);
             done += 1;
         }
         half.head = at;

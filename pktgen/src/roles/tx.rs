@@ -206,7 +206,7 @@ impl Tx {
         Ok(sent)
     }
 
-    /// Ends the role: what the other side does not take within [`TAKE_LIMIT`] counts as unsent.
+    /// Ends the role: what the other side does not take within half a second counts as unsent.
     pub fn finish<P: Port>(&mut self, port: &mut P) -> Result<(), PortError> {
         self.stop();
         let end = Instant::now() + TAKE_LIMIT;

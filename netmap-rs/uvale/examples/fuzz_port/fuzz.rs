@@ -45,8 +45,8 @@ pub(crate) struct Report {
     pub(crate) attacks: BTreeMap<&'static str, u64>,
     /// Frames honest ports sent each other, received, and lost to full rings.
     pub(crate) honest: honest::Outcome,
-    /// Counted by the attacker's ports together.
-    pub(crate) hostile: Vec<(&'static str, u64)>,
+    /// Counted by all ports together, the attacker's included.
+    pub(crate) counted: Vec<(&'static str, u64)>,
     pub(crate) resets: u64,
     pub(crate) faults: BTreeMap<String, u64>,
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Report {
             "honest ports: {sent} sent, {received} received, {lost} lost to full rings, all accounted for"
         )?;
         writeln!(f, "honest ports received {foreign} frames of the attacker's")?;
-        writeln!(f, "attacker's ports counted: {:?}", self.hostile)?;
+        writeln!(f, "all ports together counted: {:?}", self.counted)?;
         writeln!(f, "faults reported: {:?}", self.faults)
     }
 }
@@ -115,7 +115,7 @@ pub(crate) fn run(length: Duration, seed: u64) -> Report {
     assert_eq!(total.copies(), accounted, "the switch's counters do not add up: {total:#?}");
     assert_eq!(switch.late_wakeups(), 0, "a wake-up was lost");
     report.resets = total.resets;
-    report.hostile = total.named().filter(|(name, n)| *n > 0 && !name.starts_with("rx_")).collect();
+    report.counted = total.named().filter(|(name, n)| *n > 0 && !name.starts_with("rx_")).collect();
     report
 }
 
