@@ -86,10 +86,13 @@ pub fn send<T: Serialize>(socket: impl AsFd, message: &T, fds: &[BorrowedFd<'_>]
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(invalid("too many descriptors for one message"));
     }
-    let mut sent = rustix::net::sendmsg(&socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL)?;
+    let mut send =
+        || rustix::net::sendmsg(&socket, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL);
+    let mut sent = rustix::io::retry_on_intr(&mut send)?;
     // The descriptors went with the first byte.
     while sent < bytes.len() {
-        sent += rustix::net::send(&socket, &bytes[sent..], SendFlags::NOSIGNAL)?;
+        sent +=
+            rustix::io::retry_on_intr(|| rustix::net::send(&socket, &bytes[sent..], SendFlags::NOSIGNAL))?;
     }
     Ok(())
 }

@@ -68,7 +68,7 @@ pub(super) fn connect(path: &Path) -> io::Result<StdUnixStream> {
     let address = SocketAddrUnix::new(path)?;
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     net::sockopt::set_socket_timeout(&socket, Timeout::Send, Some(ANSWER_TIMEOUT))?;
-    net::connect(&socket, &address)?;
+    rustix::io::retry_on_intr(|| net::connect(&socket, &address))?;
     Ok(socket.into())
 }
 
@@ -80,8 +80,12 @@ fn ask(path: &Path, request: &Request) -> Result<(Answer, Vec<OwnedFd>, StdUnixS
     wire::send(&stream, request, &[]).map_err(broken)?;
     let mut inbox = Inbox::default();
     loop {
-        if inbox.read(&stream).map_err(broken)? == 0 {
-            return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+        match inbox.read(&stream) {
+            Ok(0) => return Err(broken(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => {}
+            // A Ctrl-C that came just now is looked at when there is a port to end.
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(broken(e)),
         }
         if let Some((answer, fds)) = inbox.take_message::<Answer>().map_err(broken)? {
             return Ok((answer, fds, stream));
