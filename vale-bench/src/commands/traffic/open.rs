@@ -76,13 +76,16 @@ fn made_up_mac(name: &str) -> [u8; 6] {
 }
 
 impl UvalePort {
-    /// What failed is the port, or the whole switch behind it.
+    /// What failed is the port, or the whole switch behind it: of a switch that is killed the doorbell may end a
+    /// moment before the connection does.
     #[cold]
     fn explain(&self, error: PortError) -> PortError {
-        if self.link.alive() {
+        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        let ended = error.source.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if !matches!(ended, Some(BrokenPipe | ConnectionReset | UnexpectedEof)) && self.link.alive() {
             return error;
         }
-        let source = std::io::Error::new(std::io::ErrorKind::BrokenPipe, "its switch is gone");
+        let source = std::io::Error::new(BrokenPipe, "its switch is gone");
         PortError { port: self.io.info().name.clone(), operation: "go on with", source: source.into() }
     }
 }
