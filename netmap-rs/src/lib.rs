@@ -26,6 +26,8 @@
 //! 6. **One owner a ring.** A ring is used through `&mut`, and an application opens a port once for each
 //!    [`Memory`](memory::Memory). Who maps one file twice, or hands it to two processes, must see to it that
 //!    only one of them opens the port.
+//!
+//! Ports of the kernel add rules 7 to 10, in [`kernel`].
 #![cfg_attr(not(test), warn(clippy::unwrap_used))]
 
 pub mod csb;
