@@ -21,7 +21,7 @@ Examples:
   vale-bench v2v --vms 2
   vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
                  --out r.json
-  vale-bench v2v --rate 1M --duration 60   below saturation: loses nothing")]
+  vale-bench v2v --rate 100k --duration 60  a load below saturation")]
 pub struct V2vArgs {
     /// Guests, an even number: every two make a pair
     #[arg(long, value_name = "N", default_value = "2", value_parser = values::guests,
