@@ -3,14 +3,13 @@
 use crate::channel;
 use crate::counters::{CounterPage, MAX_PORTS};
 use crate::memory::{self, PAGE};
-use crate::wire::{self, Event, GuestExtent, Hello, PROTOCOL, Phase, Reply, Request};
+use crate::wire::{self, Event, GuestExtent, Hello, PROTOCOL, Reply, Request};
 use netmap_rs::csb::CsbPort;
 use netmap_rs::doorbell::Doorbell;
 use netmap_rs::layout::{PortLayout, PortLocation, PortShape};
 use netmap_rs::memory::Memory;
 use pktgen::clock::{Clock, Monotonic};
-use pktgen::engine::{self, Control, Engine, PortEngine};
-use pktgen::port::PortError;
+use pktgen::engine::{Engine, EngineError, EngineThread, Phase, PortEngine};
 use pktgen::ports::csb::CsbIo;
 use pktgen::ports::lease::Shelf;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles, WorkReport};
@@ -18,7 +17,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long an engine may take to reach a phase or to end: it looks every few milliseconds, but the guest may be
@@ -31,9 +29,8 @@ struct GuestPort {
 }
 
 struct Running {
-    control: Arc<Control>,
+    engine: EngineThread,
     ports: Vec<usize>,
-    thread: JoinHandle<Result<Vec<WorkReport>, PortError>>,
 }
 
 /// The agent of one guest.
@@ -157,44 +154,30 @@ impl Agent {
                 PortEngine::new(lease, roles, self.counters.of(*number)?).map_err(|e| sentence(&e))?;
             engine.add(member);
         }
-        let control = Arc::new(Control::default());
-        let theirs = control.clone();
-        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || engine.run(&theirs));
-        let thread = thread.map_err(|e| format!("no thread for the engine: {e}"))?;
-        self.running = Some(Running { control, ports: roles.iter().map(|(n, _)| *n).collect(), thread });
+        let engine = EngineThread::spawn("engine", None, engine);
+        let engine = engine.map_err(|e| format!("no thread for the engine: {e}"))?;
+        self.running = Some(Running { engine, ports: roles.iter().map(|(n, _)| *n).collect() });
         Ok(())
     }
 
     fn enter(&mut self, phase: Phase) -> Result<(), String> {
-        let running = self.running.as_ref().ok_or("no engine is running")?;
-        let phase = match phase {
-            Phase::Receive => engine::Phase::Receive,
-            Phase::Send => engine::Phase::Send,
-            Phase::Drain => engine::Phase::StopSend,
-        };
-        if running.control.advance(phase, ENGINE_DEADLINE) {
-            return Ok(());
+        let running = self.running.as_mut().ok_or("no engine is running")?;
+        let entered = running.engine.enter(phase, ENGINE_DEADLINE);
+        if matches!(entered, Err(EngineError::Port(_) | EngineError::Panicked(_) | EngineError::Stopped)) {
+            self.running = None;
         }
-        if running.control.reached() == engine::Phase::Stop {
-            // It failed; its result says why.
-            return match self.report() {
-                Err(message) => Err(message),
-                Ok(_) => Err("the engine stopped by itself".into()),
-            };
-        }
-        Err(format!("the engine did not reach phase {phase:?} within {ENGINE_DEADLINE:?}"))
+        entered.map_err(|e| sentence(&e))
     }
 
     fn report(&mut self) -> Result<Vec<(usize, PortReport)>, String> {
-        let running = self.running.take().ok_or("no engine is running")?;
-        if !running.control.advance(engine::Phase::Stop, ENGINE_DEADLINE) {
-            self.running = Some(running);
-            return Err(format!("the engine did not stop within {ENGINE_DEADLINE:?}"));
+        let running = self.running.as_mut().ok_or("no engine is running")?;
+        let reports = running.engine.finish(ENGINE_DEADLINE);
+        if let Err(late @ EngineError::Late { .. }) = reports {
+            return Err(sentence(&late));
         }
-        let reports =
-            running.thread.join().map_err(|panic| format!("the engine panicked: {}", panic_text(&*panic)))?;
-        let reports = reports.map_err(|e| sentence(&e))?;
-        let ports = running.ports.into_iter().zip(reports);
+        let ports = std::mem::take(&mut running.ports);
+        self.running = None;
+        let ports = ports.into_iter().zip(reports.map_err(|e| sentence(&e))?);
         Ok(ports
             .filter_map(|(n, report)| match report {
                 WorkReport::Port(report) => Some((n, report)),
@@ -202,12 +185,6 @@ impl Agent {
             })
             .collect())
     }
-}
-
-/// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".into())
 }
 
 /// An error with its causes in one line.

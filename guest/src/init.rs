@@ -29,7 +29,7 @@ pub fn run() -> ! {
     let message = match ended {
         Ok(Ok(())) => None,
         Ok(Err(e)) => Some(agent::sentence(&*e)),
-        Err(panic) => Some(format!("PID 1 panicked: {}", agent::panic_text(&*panic))),
+        Err(panic) => Some(format!("PID 1 panicked: {}", pktgen::engine::panic_text(&*panic))),
     };
     if let Some(message) = message {
         eprintln!("vale-bench: guest fault: {message}");

@@ -4,6 +4,7 @@
 //! first, with [`Event::Hello`]; after that the host asks and the guest answers each request in order.
 
 use netmap_rs::layout::{PortLocation, PortShape};
+use pktgen::engine::Phase;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -100,25 +101,13 @@ pub enum Request {
     },
     /// Bring the engine to a phase. Answered by [`Reply::Done`] when it is there.
     Phase {
-        /// The phase, of [`pktgen::engine::Phase`].
+        /// The phase.
         phase: Phase,
     },
     /// End the engine and report. Answered by [`Reply::Report`].
     Report,
     /// Power off. Not answered.
     PowerOff,
-}
-
-/// What an engine is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Receivers and echoers at work.
-    Receive,
-    /// Senders too.
-    Send,
-    /// Senders stopped, receivers still at work.
-    Drain,
 }
 
 /// Answered by the guest.

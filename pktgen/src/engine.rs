@@ -3,19 +3,26 @@
 //!
 //! The loop steps every member once, with one reading of the clock. When nothing moved it idles by the
 //! [`IdlePolicy`]: first it polls, then it takes naps, at last it waits on its port if it has but one, for at
-//! most [`MAX_WAIT`], so that a new phase is seen in time. It never sleeps past the time a paced sender's next
-//! frame is due.
+//! most [`MAX_WAIT`], so that a new phase is seen in time.
 //!
-//! Deliberately absent: threads and their placement. Whoever makes the engine gives it a thread.
+//! Where threads share processors each wake-up takes time from the others, and a thread that is kept from its
+//! processor for too long loses frames. So naps grow while each brings in few frames, up to the policy's limit,
+//! and shrink when one brings in many: an engine wakes as often as its rings need, not as often as it can. That
+//! holds where frames may wait in the rings ([`Work::patience`]); there it naps at once, without polling. Elsewhere
+//! naps stay as they are, and none lasts past the time the next frame is due.
+//!
+//! An engine runs on the thread it is run on; [`EngineThread`] gives it one of its own.
 #![forbid(unsafe_code)]
 
 mod control;
 mod fwd;
 mod port;
+mod thread;
 
 pub use control::{Control, Phase};
 pub use fwd::FwdEngine;
 pub use port::PortEngine;
+pub use thread::{EngineError, EngineThread, panic_text};
 
 use crate::clock::{Clock, Monotonic};
 use crate::port::PortError;
@@ -37,6 +44,9 @@ pub trait Work: Send {
     fn step(&mut self, now_ns: u64) -> Result<u32, PortError>;
     /// When there will be something to do even if nothing arrives; `None` if never.
     fn next_ns(&self) -> Option<u64>;
+    /// How many frames may wait in its rings before they need looking after; 0 if none may, as where someone
+    /// waits for the answer.
+    fn patience(&self) -> u32;
     /// Sleeps until there may be something to do, or `timeout` passes.
     fn wait(&mut self, timeout: Duration) -> Result<(), PortError>;
     /// Whether every sender has sent the count it was given; true where there is no sender.
@@ -90,6 +100,7 @@ impl Engine {
         let mut phase = Phase::Idle;
         self.enter(phase, control)?;
         let mut idle = Idle::default();
+        let mut nap = Nap::new(&self.idle, &self.members);
         loop {
             let wanted = control.requested();
             if wanted != phase {
@@ -108,11 +119,12 @@ impl Engine {
                     }
                     if moved > 0 {
                         idle = Idle::default();
+                        nap.brought_in += u64::from(moved);
                     } else {
                         if phase == Phase::Send && self.members.iter().all(|member| member.done()) {
                             control.set_done();
                         }
-                        self.rest(&mut idle, now_ns)?;
+                        self.rest(&mut idle, &mut nap, now_ns)?;
                     }
                 }
             }
@@ -129,9 +141,9 @@ impl Engine {
     }
 
     /// Idles for a moment, after a round in which nothing moved.
-    fn rest(&mut self, idle: &mut Idle, now_ns: u64) -> Result<(), PortError> {
+    fn rest(&mut self, idle: &mut Idle, nap: &mut Nap, now_ns: u64) -> Result<(), PortError> {
         idle.rounds += 1;
-        if idle.rounds <= self.idle.spin {
+        if idle.rounds <= self.idle.spin && !nap.grows() {
             std::hint::spin_loop();
             return Ok(());
         }
@@ -144,12 +156,47 @@ impl Engine {
             [member] if long => member.wait(until_due.min(MAX_WAIT))?,
             _ if long => std::thread::sleep(until_due.min(MAX_NAP)),
             _ if self.idle.nap_us == 0 => rustix::thread::sched_yield(),
-            _ => {
-                let nap = Duration::from_micros(self.idle.nap_us.into());
-                std::thread::sleep(nap.min(until_due).min(MAX_WAIT));
-            }
+            _ if nap.grows() => std::thread::sleep(nap.next().min(MAX_WAIT)),
+            _ => std::thread::sleep(nap.next().min(until_due).min(MAX_WAIT)),
         }
         Ok(())
+    }
+}
+
+/// How long to nap.
+#[derive(Debug)]
+struct Nap {
+    now: Duration,
+    shortest: Duration,
+    longest: Duration,
+    /// Frames that may come in during one.
+    patience: u32,
+    /// Frames since the last one began.
+    brought_in: u64,
+}
+
+impl Nap {
+    fn new(policy: &IdlePolicy, members: &[Box<dyn Work>]) -> Self {
+        let patience = members.iter().map(|member| member.patience()).min().unwrap_or(0);
+        let shortest = Duration::from_micros(policy.nap_us.into());
+        let longest =
+            if patience > 0 { Duration::from_micros(policy.longest_nap_us.into()) } else { shortest };
+        Self { now: shortest, shortest, longest: longest.max(shortest), patience, brought_in: 0 }
+    }
+
+    fn grows(&self) -> bool {
+        self.longest > self.shortest
+    }
+
+    /// Begins one.
+    fn next(&mut self) -> Duration {
+        let brought_in = std::mem::take(&mut self.brought_in);
+        if brought_in > u64::from(self.patience) {
+            self.now = (self.now / 2).max(self.shortest);
+        } else if brought_in < u64::from(self.patience / 4) {
+            self.now = (self.now * 2).min(self.longest);
+        }
+        self.now
     }
 }
 

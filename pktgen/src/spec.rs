@@ -26,6 +26,18 @@ pub enum Rate {
     L2Bps(f64),
 }
 
+impl Rate {
+    /// Frames per second of `mean_bytes` each including FCS; infinite for [`Rate::Max`].
+    pub fn pps(self, mean_bytes: f64) -> f64 {
+        match self {
+            Rate::Max => f64::INFINITY,
+            Rate::Pps(pps) => pps,
+            Rate::L1Bps(bps) => bps / 8.0 / (mean_bytes + f64::from(crate::pace::L1_OVERHEAD)),
+            Rate::L2Bps(bps) => bps / 8.0 / mean_bytes,
+        }
+    }
+}
+
 /// Addresses of what is sent. Flows vary the UDP source port, then the source address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addressing {
@@ -52,6 +64,9 @@ pub struct IdlePolicy {
     pub spin: u32,
     /// Length of each short sleep, in microseconds; 0 yields the processor instead.
     pub nap_us: u32,
+    /// How long short sleeps may become where frames may pile up in the rings (see
+    /// [`crate::engine::Work::patience`]), in microseconds; not above `nap_us` keeps them as they are.
+    pub longest_nap_us: u32,
     /// After this long without work, in microseconds, sleep in [`crate::port::Port::wait`] until kicked.
     pub wait_after_us: u32,
 }
@@ -231,6 +246,9 @@ pub struct PortReport {
     pub ping: Option<PingReport>,
     /// Of the pong role.
     pub pong: Option<PongReport>,
+    /// The longest time between two looks at the port while frames were being sent, in nanoseconds: naps, and the
+    /// time in which the thread was kept from its processor.
+    pub longest_pause_ns: u64,
 }
 
 /// What the fwd role did.
@@ -314,6 +332,7 @@ mod tests {
             rx: Some(rx),
             ping: Some(ping),
             pong: Some(pong),
+            longest_pause_ns: 6,
         }));
         json_and_back(&WorkReport::Port(PortReport::default()));
         json_and_back(&WorkReport::Fwd(vec![FwdReport { received: 3, forwarded: 2, dropped: 1 }]));

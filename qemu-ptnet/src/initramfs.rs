@@ -10,16 +10,21 @@ use crate::cpio::{Kind, Writer};
 use crate::elf::{self, ElfError};
 use crate::modules::Loadable;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file in an image that lists its modules in load order, a line each: the path, and after a space the
 /// parameters, if there are any.
 pub const MODULE_LIST: &str = "/etc/modules-load";
+
+/// How often sealing is tried, 10 ms and what the kernel itself waits (about 150 ms) apart.
+const SEAL_TRIES: u32 = 20;
 
 /// Gathers what goes into an image.
 #[derive(Clone, Debug, Default)]
@@ -175,10 +180,24 @@ impl ImageBuilder {
         }
         let (buffer, bytes) = writer.finish().map_err(ImageError::Write)?;
         buffer.into_inner().map_err(|e| ImageError::Write(e.into_error()))?;
-        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-        fcntl_add_seals(&fd, seals).map_err(|errno| ImageError::Write(errno.into()))?;
+        seal(&fd).map_err(|errno| ImageError::Write(errno.into()))?;
         Ok(Image { fd, bytes, contents })
     }
+}
+
+/// Makes `fd` read-only for everyone.
+///
+/// The kernel refuses while it holds on to pages on another processor's behalf, as it may for a moment after they
+/// were written.
+fn seal(fd: &OwnedFd) -> rustix::io::Result<()> {
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    for _ in 0..SEAL_TRIES {
+        match fcntl_add_seals(fd, seals) {
+            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(10)),
+            sealed => return sealed,
+        }
+    }
+    fcntl_add_seals(fd, seals)
 }
 
 impl Source {

@@ -59,7 +59,7 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     );
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
     let mut labs = bring_up(request, &cpus, &run_dir, interrupt, &progress, &mut document)?;
-    let measured = measure(request, &mut labs, interrupt, &progress, &mut document, &output);
+    let measured = measure(request, &cpus, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
@@ -109,6 +109,11 @@ impl Cpus {
         let stations = rest.iter().copied().cycle().take(stations).collect();
         Ok(Cpus { switch: Some(switch), stations, idle: by_load(distinct.len()) })
     }
+
+    /// Of each ring: as asked for, or as the sharing of processors demands.
+    fn slots(&self, bench: &BenchArgs) -> u32 {
+        bench.slots.unwrap_or(self.idle.slots())
+    }
 }
 
 fn bring_up(
@@ -150,7 +155,7 @@ fn bring_up(
             None => Vec::new(),
         };
         let options = uvale::Options {
-            slots: request.bench.slots,
+            slots: cpus.slots(request.bench),
             buf_size: BUF_SIZE,
             switch_cpu: cpus.switch,
             station_cpus: cpus.stations.clone(),
@@ -172,6 +177,7 @@ fn bring_up(
 
 fn measure(
     request: &Request<'_>,
+    cpus: &Cpus,
     labs: &mut [Lab],
     interrupt: &Interrupt,
     progress: &Progress,
@@ -195,7 +201,7 @@ fn measure(
                     size: size.clone(),
                     rate: bench.rate,
                     header_flows: bench.flows,
-                    burst: BURST.min(bench.slots / 2).max(1),
+                    burst: BURST.min(cpus.slots(bench) / 2).max(1),
                     warmup: bench.warmup,
                     duration: bench.duration,
                     window: bench.interval,

@@ -14,7 +14,7 @@ use pktgen::counters::Snapshot;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
 use std::time::Duration;
 
-pub use ::guest::wire::Phase;
+pub use pktgen::engine::Phase;
 
 /// One engine and its ports, numbered from 0 within the station.
 pub trait Station: Send {

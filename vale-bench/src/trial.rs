@@ -199,7 +199,7 @@ pub fn teach(lab: &mut Lab, interrupt: &Interrupt) -> Result<(), Fail> {
     enter(lab, Phase::Receive)?;
     enter(lab, Phase::Send)?;
     settle(lab, &before, interrupt)?;
-    enter(lab, Phase::Drain)?;
+    enter(lab, Phase::StopSend)?;
     reports(lab).map(|_| ())
 }
 
@@ -329,7 +329,7 @@ fn throughput(
     }
     let switch_cpu_ns = lab.switch.cpu_ns().zip(cpu_before).map(|(now, before)| now.saturating_sub(before));
     progress.stage("draining");
-    enter(lab, Phase::Drain)?;
+    enter(lab, Phase::StopSend)?;
     settle(lab, &before, interrupt)?;
     let reports = reports(lab)?;
     let counters = counters_before.iter().enumerate().map(|(port, before)| {
@@ -402,13 +402,8 @@ fn judge(
             }
         }
         rate => {
-            let mean_bytes = spec.size.frame_size().mean_bytes();
-            let offered_pps = match rate {
-                Rate::Max => f64::INFINITY,
-                Rate::Pps(pps) => pps,
-                Rate::L1Bps(bps) => bps / 8.0 / (mean_bytes + result::L1_OVERHEAD_BYTES as f64),
-                Rate::L2Bps(bps) => bps / 8.0 / mean_bytes,
-            };
+            let offered_pps = rate.pps(spec.size.frame_size().mean_bytes());
+            out.extend(pauses(lab, spec, measured, offered_pps));
             let seconds = measured.elapsed_ns as f64 / 1e9;
             let achieved = senders().map(|(a, b)| (b.tx_frames - a.tx_frames) as f64 / seconds);
             let achieved_pps = achieved.fold(f64::INFINITY, f64::min);
@@ -422,6 +417,18 @@ fn judge(
     if busy_threads > cores {
         out.push(Warning::Oversubscribed { busy_threads, cores });
     }
+}
+
+/// Receivers that dropped frames for want of room although less than the maximum was offered.
+fn pauses(lab: &Lab, spec: &TrialSpec, measured: &Measured, offered_pps: f64) -> Vec<Warning> {
+    let paused = spec.flows.iter().filter_map(|flow| {
+        let dropped = measured.counters[flow.to].get("drop_rx_full").is_some_and(|&n| n > 0);
+        let pause_ns = measured.reports[flow.to].longest_pause_ns;
+        let frames = (pause_ns as f64 / 1e9 * offered_pps) as u64;
+        let port = || lab.ports[flow.to].name.clone();
+        dropped.then(|| Warning::ReceiverPaused { port: port(), pause_us: pause_ns / 1000, frames })
+    });
+    paused.collect()
 }
 
 /// Round trips between the ends of the forward flows, on an otherwise idle dataplane.
@@ -453,7 +460,7 @@ fn round_trips(
     enter(lab, Phase::Receive)?;
     enter(lab, Phase::Send)?;
     pass(lab, Instant::now() + length, interrupt, |_| {})?;
-    enter(lab, Phase::Drain)?;
+    enter(lab, Phase::StopSend)?;
     settle(lab, &before, interrupt)?;
     let reports = reports(lab)?;
     let pings = || reports.iter().filter_map(|r| r.ping.as_ref());

@@ -71,6 +71,11 @@ impl<P: Port, Q: Port> Work for FwdEngine<P, Q> {
         None
     }
 
+    /// Its ports' other ends may measure how long frames take.
+    fn patience(&self) -> u32 {
+        0
+    }
+
     fn wait(&mut self, timeout: Duration) -> Result<(), PortError> {
         // Two ports, one thread: sleep on one and look at the other every so often.
         let timeout = timeout.min(super::MAX_NAP);

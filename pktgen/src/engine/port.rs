@@ -27,6 +27,9 @@ pub struct PortEngine<P> {
     chain: Option<Receiver>,
     unclaimed: u64,
     unclaimed_bytes: u64,
+    /// When the last step of the sending phase was; 0 outside it.
+    looked_ns: u64,
+    longest_pause_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,8 @@ impl<P: Port> PortEngine<P> {
             chain: None,
             unclaimed: 0,
             unclaimed_bytes: 0,
+            looked_ns: 0,
+            longest_pause_ns: 0,
         })
     }
 
@@ -149,6 +154,7 @@ impl<P: Port> Work for PortEngine<P> {
     fn enter(&mut self, phase: Phase, now_ns: u64) -> Result<(), PortError> {
         self.phase = phase;
         let sending = phase == Phase::Send;
+        self.looked_ns = if sending { now_ns } else { 0 };
         if let Some(tx) = &mut self.tx {
             match phase {
                 Phase::Send => tx.start(now_ns),
@@ -164,6 +170,10 @@ impl<P: Port> Work for PortEngine<P> {
     }
 
     fn step(&mut self, now_ns: u64) -> Result<u32, PortError> {
+        if self.looked_ns > 0 {
+            self.longest_pause_ns = self.longest_pause_ns.max(now_ns - self.looked_ns);
+            self.looked_ns = now_ns;
+        }
         let (mut moved, mut answered) = self.receive(now_ns)?;
         if let Some(ping) = &mut self.ping {
             let sent = ping.send(&mut self.port, now_ns)?;
@@ -194,6 +204,15 @@ impl<P: Port> Work for PortEngine<P> {
         tx.into_iter().chain(ping).min()
     }
 
+    /// An eighth of the smaller ring: a sender's burst and a receiver's backlog then stay far from its end.
+    fn patience(&self) -> u32 {
+        if self.ping.is_some() || self.pong.is_some() {
+            return 0;
+        }
+        let info = self.port.info();
+        info.tx_slots.min(info.rx_slots) / 8
+    }
+
     fn wait(&mut self, timeout: Duration) -> Result<(), PortError> {
         self.port.wait(self.interest(), timeout)
     }
@@ -208,6 +227,7 @@ impl<P: Port> Work for PortEngine<P> {
             rx: self.rx.as_mut().map(Rx::report),
             ping: self.ping.as_ref().map(Ping::report),
             pong: self.pong.as_ref().map(Pong::report),
+            longest_pause_ns: self.longest_pause_ns,
         })
     }
 }

@@ -3,16 +3,16 @@
 use super::*;
 use crate::counters::{Counters, Shared};
 use crate::latency::Latency;
+use crate::port::Port;
 use crate::ports::mem::{MemPort, pair};
 use crate::spec::*;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Far more than anything here takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-const POLICY: IdlePolicy = IdlePolicy { spin: 100, nap_us: 50, wait_after_us: 2_000 };
+const POLICY: IdlePolicy = IdlePolicy { spin: 100, nap_us: 50, longest_nap_us: 500, wait_after_us: 2_000 };
 
 fn addressing() -> Addressing {
     Addressing {
@@ -34,22 +34,14 @@ fn ping(count: Option<u64>) -> Option<PingSpec> {
     Some(PingSpec { stream: 99, size: 64, addressing: addressing(), rate: None, count, timeout_ms: 5_000 })
 }
 
-struct Running {
-    control: Arc<Control>,
-    thread: JoinHandle<Result<Vec<WorkReport>, PortError>>,
-}
+struct Running(EngineThread);
 
 type Add = Box<dyn FnOnce(&mut Engine) + Send>;
 
 fn start(idle: IdlePolicy, members: Vec<Add>) -> Running {
-    let control = Arc::<Control>::default();
-    let theirs = control.clone();
-    let thread = std::thread::spawn(move || {
-        let mut engine = Engine::new(idle);
-        members.into_iter().for_each(|add| add(&mut engine));
-        engine.run(&theirs)
-    });
-    Running { control, thread }
+    let mut engine = Engine::new(idle);
+    members.into_iter().for_each(|add| add(&mut engine));
+    Running(EngineThread::spawn("engine", None, engine).unwrap())
 }
 
 fn member(port: MemPort, roles: PortRoles, counters: &Arc<Counters>) -> Add {
@@ -58,8 +50,8 @@ fn member(port: MemPort, roles: PortRoles, counters: &Arc<Counters>) -> Add {
 }
 
 impl Running {
-    fn advance(&self, phase: Phase) {
-        assert!(self.control.advance(phase, LIMIT), "still in {:?}, not {phase:?}", self.control.reached());
+    fn advance(&mut self, phase: Phase) {
+        self.0.enter(phase, LIMIT).unwrap();
     }
 
     fn until(&self, what: &str, condition: impl Fn() -> bool) {
@@ -70,10 +62,9 @@ impl Running {
         }
     }
 
-    fn stop(self) -> Vec<PortReport> {
+    fn stop(mut self) -> Vec<PortReport> {
         self.advance(Phase::StopSend);
-        self.advance(Phase::Stop);
-        let reports = self.thread.join().unwrap().unwrap();
+        let reports = self.0.finish(LIMIT).unwrap();
         let port = |report| match report {
             WorkReport::Port(report) => report,
             WorkReport::Fwd(_) => panic!("there is no forwarder here"),
@@ -91,16 +82,16 @@ fn two_threads_in_both_directions_lose_nothing() {
         rx: Some(RxSpec { burst: 64 }),
         ..Default::default()
     };
-    let sides = [
+    let mut sides = [
         start(POLICY, vec![member(a, roles(1), &counters[0])]),
         start(POLICY, vec![member(b, roles(2), &counters[1])]),
     ];
-    sides.iter().for_each(|side| side.advance(Phase::Receive));
+    sides.iter_mut().for_each(|side| side.advance(Phase::Receive));
     assert_eq!(counters[0].snapshot().phase, Phase::Receive as u32);
     assert_eq!(counters[0].snapshot().tx_frames, 0, "nothing is sent before its phase");
-    sides.iter().for_each(|side| side.advance(Phase::Send));
+    sides.iter_mut().for_each(|side| side.advance(Phase::Send));
     for (side, counters) in sides.iter().zip(&counters) {
-        side.until("all frames", || side.control.done() && counters.snapshot().rx_frames == 20_000);
+        side.until("all frames", || side.0.done() && counters.snapshot().rx_frames == 20_000);
     }
     for (side, (counters, other)) in sides.into_iter().zip(counters.iter().zip([2, 1])) {
         let report = &side.stop()[0];
@@ -131,9 +122,9 @@ fn one_thread_drives_both_ends_and_probes_pass_among_the_load() {
         tx: tx(2, Rate::Max, Some(3_000)),
         ..Default::default()
     };
-    let run = start(POLICY, vec![member(a, generator, &counters[0]), member(b, receiver, &counters[1])]);
+    let mut run = start(POLICY, vec![member(a, generator, &counters[0]), member(b, receiver, &counters[1])]);
     run.advance(Phase::Send);
-    run.until("the senders", || run.control.done());
+    run.until("the senders", || run.0.done());
     let reports = run.stop();
     let (sent, pinged) = (reports[0].tx.as_ref().unwrap(), reports[0].ping.as_ref().unwrap());
     let (got, ponged) = (reports[1].rx.as_ref().unwrap(), reports[1].pong.as_ref().unwrap());
@@ -157,8 +148,8 @@ fn what_is_under_way_when_sending_stops_still_arrives() {
     let counters: [Arc<Counters>; 2] = Default::default();
     let sender = PortRoles { tx: tx(1, Rate::Max, None), ..Default::default() };
     let receiver = PortRoles { rx: Some(RxSpec { burst: 32 }), ..Default::default() };
-    let sending = start(POLICY, vec![member(a, sender, &counters[0])]);
-    let receiving = start(POLICY, vec![member(b, receiver, &counters[1])]);
+    let mut sending = start(POLICY, vec![member(a, sender, &counters[0])]);
+    let mut receiving = start(POLICY, vec![member(b, receiver, &counters[1])]);
     receiving.advance(Phase::Receive);
     sending.advance(Phase::Send);
     receiving.until("some frames", || counters[1].snapshot().rx_frames > 10_000);
@@ -176,21 +167,20 @@ fn a_forwarder_joins_two_pairs() {
     let spec = FwdSpec { burst: 32, rewrite: Rewrite::Swap };
     let shared = [Shared::from(counters[2].clone()), Shared::from(counters[3].clone())];
     let fwd = FwdEngine::new(left, right, &[spec.clone(), spec], shared).unwrap();
-    let forwarding = start(POLICY, vec![Box::new(move |to| to.add(fwd))]);
+    let mut forwarding = start(POLICY, vec![Box::new(move |to| to.add(fwd))]);
     let roles = |stream| PortRoles {
         tx: tx(stream, Rate::Max, Some(5_000)),
         rx: Some(RxSpec { burst: 64 }),
         ..Default::default()
     };
-    let ends = start(POLICY, vec![member(a, roles(1), &counters[0]), member(b, roles(2), &counters[1])]);
+    let mut ends = start(POLICY, vec![member(a, roles(1), &counters[0]), member(b, roles(2), &counters[1])]);
     forwarding.advance(Phase::Receive);
     ends.advance(Phase::Send);
     ends.until("all frames", || counters[..2].iter().all(|counters| counters.snapshot().rx_frames == 5_000));
     for report in ends.stop() {
         assert_eq!(report.rx.unwrap().streams[0].received, 5_000);
     }
-    forwarding.advance(Phase::Stop);
-    let reports = forwarding.thread.join().unwrap().unwrap();
+    let reports = forwarding.0.finish(LIMIT).unwrap();
     let each = FwdReport { received: 5_000, forwarded: 5_000, dropped: 0 };
     assert_eq!(reports, [WorkReport::Fwd(vec![each.clone(), each])]);
     for counters in &counters[2..] {
@@ -204,27 +194,105 @@ fn a_failing_port_ends_the_engine_and_the_controller_sees_it() {
     let (a, _b) = pair(8, 2048);
     let counters = Arc::<Counters>::default();
     a.sever();
-    let run = start(
+    let mut run = start(
         POLICY,
         vec![member(a, PortRoles { tx: tx(1, Rate::Max, None), ..Default::default() }, &counters)],
     );
-    assert!(!run.control.advance(Phase::Send, LIMIT) || run.control.reached() == Phase::Send);
-    run.until("the end", || run.control.reached() == Phase::Stop);
-    let error = run.thread.join().unwrap().unwrap_err();
+    let entered = run.0.enter(Phase::Send, LIMIT);
+    run.until("the end", || run.0.ended());
+    let Err(EngineError::Port(error)) = entered.and_then(|()| run.0.healthy()) else { panic!("it is well") };
     assert_eq!((error.port.as_str(), error.operation), ("mem:0", "send"));
+    assert!(matches!(run.0.finish(LIMIT), Err(EngineError::Stopped)), "the error is told once");
+}
+
+#[test]
+fn a_panic_of_an_engine_is_an_error_of_its_owner() {
+    struct Bomb;
+    impl Work for Bomb {
+        fn enter(&mut self, _: Phase, _: u64) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn step(&mut self, _: u64) -> Result<u32, PortError> {
+            panic!("boom {}", 1)
+        }
+        fn next_ns(&self) -> Option<u64> {
+            None
+        }
+        fn patience(&self) -> u32 {
+            0
+        }
+        fn wait(&mut self, _: Duration) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn done(&self) -> bool {
+            false
+        }
+        fn report(&mut self) -> WorkReport {
+            unreachable!("it does not live to tell")
+        }
+    }
+    let mut run = start(POLICY, vec![Box::new(|to| to.add(Bomb))]);
+    let entered = run.0.enter(Phase::Receive, LIMIT);
+    run.until("the end", || run.0.ended());
+    let error = entered.and_then(|()| run.0.healthy()).unwrap_err();
+    assert_eq!(error.to_string(), "the engine panicked: boom 1");
+}
+
+#[test]
+fn naps_grow_while_they_bring_in_little_and_shrink_when_they_bring_in_much() {
+    let (a, _b) = pair(1024, 2048);
+    let roles = |pong| PortRoles { rx: Some(RxSpec { burst: 8 }), pong, ..Default::default() };
+    let members = |roles| -> Vec<Box<dyn Work>> {
+        let (port, _) = pair(1024, 2048);
+        vec![Box::new(PortEngine::new(port, &roles, Arc::<Counters>::default()).unwrap())]
+    };
+    let mut nap = Nap::new(&POLICY, &members(roles(None)));
+    assert_eq!(u64::from(nap.patience), nap_patience(&a));
+    let mut after = |frames| {
+        nap.brought_in = frames;
+        nap.next().as_micros()
+    };
+    assert_eq!([(); 6].map(|()| after(1)), [100, 200, 400, 500, 500, 500]);
+    assert_eq!(after(nap_patience(&a) / 2), 500, "neither little nor much");
+    assert_eq!([(); 5].map(|()| after(nap_patience(&a) + 1)), [250, 125, 62, 50, 50]);
+
+    let mut nap = Nap::new(&POLICY, &members(roles(Some(PongSpec { burst: 8 }))));
+    assert!(!nap.grows(), "someone waits for the echo");
+    assert_eq!([(); 3].map(|()| nap.next().as_micros()), [50, 50, 50]);
+}
+
+fn nap_patience(port: &MemPort) -> u64 {
+    u64::from(port.info().rx_slots / 8)
+}
+
+#[test]
+fn a_pause_while_frames_are_sent_is_reported() {
+    let (a, _b) = pair(8, 2048);
+    let roles = PortRoles { rx: Some(RxSpec { burst: 8 }), ..Default::default() };
+    let mut engine = PortEngine::new(a, &roles, Arc::<Counters>::default()).unwrap();
+    let mut at = |phase, times: &[u64]| {
+        engine.enter(phase, times[0]).unwrap();
+        times.iter().for_each(|&now| assert_eq!(engine.step(now).unwrap(), 0));
+        let WorkReport::Port(report) = engine.report() else { unreachable!("it is a port") };
+        report.longest_pause_ns
+    };
+    assert_eq!(at(Phase::Receive, &[1_000, 9_000]), 0, "nothing can be lost before frames are sent");
+    assert_eq!(at(Phase::Send, &[20_000, 20_100, 22_100, 22_200]), 2_000);
+    assert_eq!(at(Phase::StopSend, &[30_000, 90_000]), 2_000);
 }
 
 #[test]
 fn an_idle_engine_sleeps_and_still_hears_its_controller() {
-    for idle in [POLICY, IdlePolicy { spin: 0, nap_us: 0, wait_after_us: 1_000 }] {
+    for idle in [POLICY, IdlePolicy { spin: 0, nap_us: 0, longest_nap_us: 0, wait_after_us: 1_000 }] {
         let (a, b) = pair(8, 2048);
         let counters: [Arc<Counters>; 2] = Default::default();
         let roles = || PortRoles { rx: Some(RxSpec { burst: 8 }), ..Default::default() };
         // One that waits on its port, and one of two members that can only nap.
         let (c, d) = pair(8, 2048);
-        let one = start(idle, vec![member(a, roles(), &counters[0])]);
-        let two = start(idle, vec![member(c, roles(), &counters[1]), member(d, roles(), &Arc::default())]);
-        for run in [&one, &two] {
+        let mut one = start(idle, vec![member(a, roles(), &counters[0])]);
+        let mut two =
+            start(idle, vec![member(c, roles(), &counters[1]), member(d, roles(), &Arc::default())]);
+        for run in [&mut one, &mut two] {
             run.advance(Phase::Receive);
         }
         std::thread::sleep(Duration::from_millis(20));

@@ -90,10 +90,10 @@ pub struct BenchArgs {
     /// Also measure round trips, on otherwise idle ports
     #[arg(long, help_heading = "What to measure")]
     pub latency: bool,
-    /// Slots of each ring, 4 to 4096
-    #[arg(long, value_name = "N", default_value = "1024", value_parser = value_parser!(u32).range(4..=4096),
+    /// Slots of each ring, 4 to 4096 [default: 1024; 4096 with --idle nap]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(4..=4096),
         help_heading = "What to measure")]
-    pub slots: u32,
+    pub slots: Option<u32>,
 
     /// Measured part of a trial: 5, 500ms, 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_positive_duration,

@@ -9,16 +9,15 @@ use crate::interrupt::Interrupt;
 use crate::machine::usable_cpus;
 use open::{AnyPort, open};
 use pktgen::counters::Counters;
-use pktgen::engine::{Control, Engine, Phase, PortEngine};
-use pktgen::port::{Port, PortError};
-use pktgen::spec::{IdlePolicy, PortReport, PortRoles, WorkReport};
+use pktgen::engine::{Engine, EngineThread, Phase, PortEngine};
+use pktgen::port::Port;
+use pktgen::spec::{IdlePolicy, PortRoles, WorkReport};
 use show::Show;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Polls for a while, then sleeps until kicked: a port alone has its thread for itself.
-const IDLE: IdlePolicy = IdlePolicy { spin: 1000, nap_us: 20, wait_after_us: 2_000 };
+const IDLE: IdlePolicy = IdlePolicy { spin: 1000, nap_us: 20, longest_nap_us: 0, wait_after_us: 2_000 };
 /// How long the engine may take to end.
 const END: Duration = Duration::from_secs(5);
 /// How often a count limit is looked at.
@@ -78,12 +77,12 @@ fn drive<P: Port + 'static>(
     let counters: Arc<Counters> = Arc::default();
     let mut engine = Engine::new(IDLE);
     engine.add(PortEngine::new(port, &roles, counters.clone()).map_err(Fail::usage)?);
-    let control = Arc::new(Control::default());
-    let thread = start(engine, control.clone(), common.cpu.map(|cpu| cpu as usize))?;
+    let cpu = common.cpu.map(|cpu| cpu as usize);
+    let mut engine = EngineThread::spawn("engine", cpu, engine).map_err(Fail::failed)?;
 
-    control.advance(Phase::Receive, END);
+    engine.enter(Phase::Receive, END).map_err(Fail::failed)?;
     let waited = interrupt.sleep(common.wait);
-    control.advance(Phase::Send, END);
+    engine.enter(Phase::Send, END).map_err(Fail::failed)?;
     let mut show = Show::new(common, &roles, counters.snapshot());
     let began = Instant::now();
     let every = Duration::from_millis(common.report_ms);
@@ -93,7 +92,7 @@ fn drive<P: Port + 'static>(
     while waited.is_ok() {
         let left = common.duration.map_or(LOOK, |d| d.saturating_sub(began.elapsed()));
         let pause = LOOK.min(left).min(next.saturating_duration_since(Instant::now()));
-        if interrupt.sleep(pause).is_err() || (sends && control.done()) || control.reached() == Phase::Stop {
+        if interrupt.sleep(pause).is_err() || (sends && engine.done()) || engine.ended() {
             break;
         }
         if common.duration.is_some_and(|d| began.elapsed() >= d) {
@@ -111,33 +110,12 @@ fn drive<P: Port + 'static>(
         }
     }
     // What is in the ring is sent, and what is under way arrives, before the port goes.
-    control.advance(Phase::StopSend, END);
-    let report = finish(&control, thread)?;
+    engine.enter(Phase::StopSend, END).map_err(Fail::failed)?;
+    let reports = engine.finish(END).map_err(Fail::failed)?;
+    let Some(WorkReport::Port(report)) = reports.into_iter().next() else {
+        return Err(Fail::failed(anyhow::anyhow!("the engine had no port to report of")));
+    };
     show.end(&counters.snapshot(), &report)?;
     // A Ctrl-C is the usual end of these commands and no failure.
     Ok(())
-}
-
-type Reports = Result<Vec<WorkReport>, PortError>;
-
-fn start(mut engine: Engine, control: Arc<Control>, cpu: Option<usize>) -> Result<JoinHandle<Reports>, Fail> {
-    let thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
-        if let Some(cpu) = cpu {
-            let mut set = rustix::thread::CpuSet::new();
-            set.set(cpu);
-            // The processor is one that this process may use.
-            let _ = rustix::thread::sched_setaffinity(None, &set);
-        }
-        engine.run(&control)
-    });
-    thread.map_err(Fail::failed)
-}
-
-fn finish(control: &Control, thread: JoinHandle<Reports>) -> Result<PortReport, Fail> {
-    control.advance(Phase::Stop, END);
-    let reports = thread.join().map_err(|_| Fail::failed(anyhow::anyhow!("the engine panicked")))?;
-    match reports.map_err(Fail::failed)?.into_iter().next() {
-        Some(WorkReport::Port(report)) => Ok(report),
-        _ => Err(Fail::failed(anyhow::anyhow!("the engine had no port to report of"))),
-    }
 }

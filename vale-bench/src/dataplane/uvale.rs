@@ -60,8 +60,22 @@ impl Idle {
     #[must_use]
     pub fn of_engines(self) -> pktgen::spec::IdlePolicy {
         match self {
-            Idle::Poll => pktgen::spec::IdlePolicy { spin: 20_000, nap_us: 20, wait_after_us: 5_000 },
-            Idle::Nap => pktgen::spec::IdlePolicy { spin: 200, nap_us: 50, wait_after_us: 5_000 },
+            Idle::Poll => {
+                pktgen::spec::IdlePolicy { spin: 20_000, nap_us: 20, longest_nap_us: 0, wait_after_us: 5_000 }
+            }
+            Idle::Nap => {
+                pktgen::spec::IdlePolicy { spin: 200, nap_us: 50, longest_nap_us: 500, wait_after_us: 5_000 }
+            }
+        }
+    }
+
+    /// Slots a ring should have: VALE's own default, and more where whoever has to empty it may be kept from its
+    /// processor for several ticks of the scheduler.
+    #[must_use]
+    pub fn slots(self) -> u32 {
+        match self {
+            Idle::Poll => 1024,
+            Idle::Nap => 4096,
         }
     }
 

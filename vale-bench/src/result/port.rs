@@ -96,6 +96,9 @@ pub struct PortCounts {
     pub ping: Option<PingCounts>,
     /// Of the pong role.
     pub pong: Option<PongCounts>,
+    /// The longest time between two looks at the port while frames were being sent, by the port's own clock: naps,
+    /// and the time in which its thread was kept from its processor. Frames that come meanwhile wait in the ring.
+    pub longest_pause_ns: u64,
 }
 
 /// One port of a trial.
@@ -199,12 +202,13 @@ impl From<spec::PongReport> for PongCounts {
 
 impl From<spec::PortReport> for PortCounts {
     fn from(report: spec::PortReport) -> Self {
-        let spec::PortReport { tx, rx, ping, pong } = report;
+        let spec::PortReport { tx, rx, ping, pong, longest_pause_ns } = report;
         PortCounts {
             tx: tx.map(TxCounts::from),
             rx: rx.map(RxCounts::from),
             ping: ping.map(PingCounts::from),
             pong: pong.map(PongCounts::from),
+            longest_pause_ns,
         }
     }
 }

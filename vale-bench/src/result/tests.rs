@@ -106,6 +106,7 @@ pub(crate) fn every_warning() -> Vec<Warning> {
         Warning::CorruptFrames { frames: 1 },
         Warning::ForeignFrames { frames: 4 },
         Warning::ShortWindow { measured_ms: 50, advised_ms: 1000 },
+        Warning::ReceiverPaused { port: "vale0:vm2".into(), pause_us: 4600, frames: 4600 },
         Warning::ProbesLost { lost: 1, sent: 100 },
     ]
 }
@@ -126,6 +127,7 @@ fn full_document() -> ResultDocument {
         histogram: "AAAA".into(),
     });
     one.ports[0].roles = PortCounts {
+        longest_pause_ns: 5,
         tx: Some(TxCounts::default()),
         rx: Some(RxCounts { streams: vec![StreamCounts::default()], ..RxCounts::default() }),
         ping: Some(PingCounts::default()),

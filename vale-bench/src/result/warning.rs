@@ -97,6 +97,15 @@ pub enum Warning {
         /// The least that is advisable.
         advised_ms: u64,
     },
+    /// A receiver was kept from its ring while frames were dropped for want of room in it.
+    ReceiverPaused {
+        /// Port of the receiver.
+        port: String,
+        /// The longest pause.
+        pause_us: u64,
+        /// Frames offered to it in that time.
+        frames: u64,
+    },
     /// Latency probes did not come back, and the figures do not have them.
     ProbesLost {
         /// Probes given up.
@@ -142,6 +151,7 @@ impl Warning {
             Warning::CorruptFrames { .. } => "corrupt_frames",
             Warning::ForeignFrames { .. } => "foreign_frames",
             Warning::ShortWindow { .. } => "short_window",
+            Warning::ReceiverPaused { .. } => "receiver_paused",
             Warning::ProbesLost { .. } => "probes_lost",
         }
     }
@@ -167,6 +177,7 @@ impl Warning {
             Warning::SequenceErrors { reordered, duplicate } => *reordered as f64 + *duplicate as f64,
             Warning::CorruptFrames { frames } | Warning::ForeignFrames { frames } => *frames as f64,
             Warning::ShortWindow { measured_ms, .. } => -(*measured_ms as f64),
+            Warning::ReceiverPaused { pause_us, .. } => *pause_us as f64,
             Warning::ProbesLost { lost, .. } => *lost as f64,
         }
     }
@@ -213,6 +224,12 @@ impl Warning {
             Warning::ShortWindow { measured_ms, advised_ms } => {
                 format!("Only {measured_ms} ms were measured; {advised_ms} ms is the least advised.")
             }
+            Warning::ReceiverPaused { port, pause_us, frames } => {
+                let ms = *pause_us as f64 / 1000.0;
+                format!(
+                    "The receiver of {port} paused for up to {ms:.1} ms, and {frames} frames came meanwhile."
+                )
+            }
             Warning::ProbesLost { lost, sent } => {
                 format!("{lost} of {sent} latency probes did not come back and are not in the figures.")
             }
@@ -229,7 +246,9 @@ impl Warning {
             Warning::GovernorNotPerformance { .. } => "Set it with `cpupower frequency-set -g performance`.",
             Warning::Virtualised { .. } => "Trust ratios of interleaved trials, not single numbers.",
             Warning::DebugBuild => "Measure with a release build: cargo build --release.",
-            Warning::Loss { .. } => "Expected at maximum rate; offer less with --rate for a lossless rate.",
+            Warning::Loss { .. } => {
+                "Expected where more is offered than can be taken; offer less with --rate."
+            }
             Warning::SenderLimited => "What was tested can do more; give the sender a core of its own.",
             Warning::OfferedNotReached { .. } => "Ask for a lower --rate or give the sender its own core.",
             Warning::HighVariance { .. } => "Quiet the machine, pin, and raise --duration or --repeat.",
@@ -239,6 +258,9 @@ impl Warning {
             Warning::CorruptFrames { .. } => "Do not trust this dataplane; please report it.",
             Warning::ForeignFrames { .. } => "Keep other traffic away from the ports under test.",
             Warning::ShortWindow { .. } => "Raise --duration.",
+            Warning::ReceiverPaused { .. } => {
+                "Rings of that many --slots would have held them; so would a processor for every busy thread."
+            }
             Warning::ProbesLost { .. } => "Give ping and pong idle ports, or look for drops on the way.",
         }
     }
