@@ -1,6 +1,7 @@
 //! The agent: answers the host's requests, one after the other, and runs the engine they ask for.
 
 use crate::channel;
+use crate::command;
 use crate::counters::{CounterPage, MAX_PORTS};
 use crate::memory::{self, PAGE};
 use crate::wire::{self, Event, GuestExtent, Hello, PROTOCOL, Reply, Request};
@@ -101,6 +102,15 @@ impl Agent {
             }
             Request::Prepare { roles, idle } => self.prepare(&roles, idle).map(|()| Reply::Done),
             Request::Phase { phase } => self.enter(phase).map(|()| Reply::Done),
+            Request::Run { argv, env } => {
+                let control = &mut self.control;
+                let mut say = |event: &Event| control.write_all(&wire::encode(event)?);
+                command::run(&argv, &env, &mut say).map(Reply::Ended).map_err(|e| e.to_string())
+            }
+            Request::KernelLog => {
+                let log = command::kernel_log().map_err(|e| format!("cannot read the kernel's log: {e}"))?;
+                Ok(Reply::KernelLog { text: String::from_utf8_lossy(&log).into_owned() })
+            }
             Request::Report => self.report().map(|ports| Reply::Report { ports }),
             Request::PowerOff => Ok(Reply::Done),
         }

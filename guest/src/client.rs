@@ -130,6 +130,29 @@ impl Client {
         self.answer(what, deadline, alive)
     }
 
+    /// Waits for the answer to a request that is preceded by events, for each of which `hear` is called. The
+    /// deadline is for each message, not for all of them.
+    pub fn answer_after_events(
+        &mut self,
+        what: &'static str,
+        silence: Duration,
+        alive: &mut dyn FnMut() -> bool,
+        hear: &mut dyn FnMut(Event) -> io::Result<()>,
+    ) -> Result<Reply, ClientError> {
+        loop {
+            match self.next(what, silence, alive)? {
+                FromGuest::Reply(Reply::Failed { message }) => {
+                    return Err(ClientError::Failed { what, message });
+                }
+                FromGuest::Reply(reply) => return Ok(reply),
+                FromGuest::Event(Event::Hello(_)) => return Err(ClientError::OutOfTurn { what }),
+                FromGuest::Event(event) => {
+                    hear(event).map_err(|source| ClientError::Channel { waiting_for: what, source })?;
+                }
+            }
+        }
+    }
+
     /// [`ask`](Client::ask) for something that is answered with [`Reply::Done`].
     pub fn order(
         &mut self,

@@ -12,6 +12,7 @@
 pub mod agent;
 pub mod channel;
 pub mod client;
+pub mod command;
 pub mod counters;
 pub mod init;
 pub mod memory;

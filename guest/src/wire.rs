@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Largest message in bytes: reports with histograms stay far below it.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// Name of the control channel's virtio-serial port.
@@ -64,6 +64,45 @@ pub enum Event {
         /// Why, as a sentence.
         message: String,
     },
+    /// A command still runs: said every [`crate::command::PULSE`], whatever else is said.
+    Alive,
+    /// A command's output.
+    Output {
+        /// Which of the two.
+        stream: Stream,
+        /// The bytes.
+        #[serde(with = "bytes")]
+        data: Vec<u8>,
+    },
+    /// A part of a file that a command left in its working directory.
+    File {
+        /// Path relative to that directory. Not to be trusted.
+        name: String,
+        /// The bytes.
+        #[serde(with = "bytes")]
+        data: Vec<u8>,
+        /// Whether it is the file's first part.
+        first: bool,
+    },
+}
+
+/// Where a command's output goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its exit code, if it exited.
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
 }
 
 /// Asked by the host.
@@ -104,6 +143,16 @@ pub enum Request {
         /// The phase.
         phase: Phase,
     },
+    /// Run a command, as [`crate::command::run`] does. Answered by [`Reply::Ended`] after any number of
+    /// [`Event::Alive`], [`Event::Output`] and [`Event::File`].
+    Run {
+        /// The program and its arguments.
+        argv: Vec<String>,
+        /// Its environment.
+        env: Vec<(String, String)>,
+    },
+    /// The kernel's log. Answered by [`Reply::KernelLog`].
+    KernelLog,
     /// End the engine and report. Answered by [`Reply::Report`].
     Report,
     /// Power off. Not answered.
@@ -131,6 +180,13 @@ pub enum Reply {
         /// Port number and report.
         ports: Vec<(usize, PortReport)>,
     },
+    /// How the command ended.
+    Ended(Ended),
+    /// The kernel's log.
+    KernelLog {
+        /// As `dmesg` shows it.
+        text: String,
+    },
     /// It cannot be done.
     Failed {
         /// Why, as a sentence.
@@ -146,6 +202,21 @@ pub enum FromGuest {
     Event(Event),
     /// Answered.
     Reply(Reply),
+}
+
+/// Bytes as base64.
+mod bytes {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(data: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        STANDARD.encode(data).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        STANDARD.decode(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }
 
 /// Encodes a message with its length.
@@ -198,9 +269,13 @@ mod tests {
     #[test]
     fn what_a_guest_says_is_told_apart() {
         let fault = Event::Fault { message: "no memory".into() };
+        let output = Event::Output { stream: Stream::Stderr, data: b"\xff\0".to_vec() };
+        let ended = Reply::Ended(Ended { code: None, signal: Some(9) });
         let reply = Reply::Failed { message: "no such port".into() };
         for (bytes, expected) in [
             (encode(&fault).unwrap(), FromGuest::Event(fault.clone())),
+            (encode(&output).unwrap(), FromGuest::Event(output.clone())),
+            (encode(&ended).unwrap(), FromGuest::Reply(ended.clone())),
             (encode(&reply).unwrap(), FromGuest::Reply(reply.clone())),
         ] {
             assert_eq!(decode::<FromGuest>(&mut bytes.clone()).unwrap(), Some(expected));

@@ -34,15 +34,17 @@ pub mod modules;
 pub mod probe;
 pub mod process;
 pub mod qmp;
+mod roms;
 pub mod spec;
 
 pub use argv::{argv, shell_quote};
 pub use initramfs::{Image, ImageBuilder};
 pub use kernel::Kernel;
 pub use memory::{RamLayout, RamRange, SharedRam};
-pub use modules::{Module, ModuleTree};
-pub use probe::{KvmVerdict, Qemu, kvm_usable};
+pub use modules::{From, Module, ModuleTree};
+pub use probe::{KvmVerdict, QEMU_VAR, Qemu, kvm_usable};
 pub use process::{Vm, VmError};
+pub use roms::roms;
 pub use spec::{
     Accel, Backing, Boot, Chardev, Device, FileArg, InheritedFd, Launch, MacAddr, Machine, Memory, Net,
     Netdev, NicModel, QUICK_BOOT, VirtioNet, VmSpec,

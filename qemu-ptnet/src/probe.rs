@@ -99,7 +99,7 @@ fn in_path(name: &OsStr) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(name)).find(usable)
 }
 
-fn ask(path: &Path, args: &[&str]) -> Result<String, ProbeError> {
+pub(crate) fn ask(path: &Path, args: &[&str]) -> Result<String, ProbeError> {
     let mut command = Command::new(path);
     command.args(args);
     let failed = |source| ProbeError::Run { path: path.to_owned(), source };
@@ -297,6 +297,17 @@ pub enum ProbeError {
         path: PathBuf,
         /// What it said.
         said: String,
+    },
+    /// Its firmware is not where it says.
+    #[error(
+        "{} has no firmware in {}", path.display(),
+        looked.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    NoFirmware {
+        /// The binary.
+        path: PathBuf,
+        /// Where it said it would be.
+        looked: Vec<PathBuf>,
     },
 }
 

@@ -4,6 +4,7 @@
 //! makes sense without looking at the host.
 
 mod bench;
+mod in_vm;
 mod switch;
 mod traffic;
 mod values;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{AccelChoice, BenchArgs, IdleChoice, OutputArgs, P2pArgs, V2vArgs, VmArgs};
+pub use in_vm::InVmArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, PingArgs, PongArgs, ProbeSizeArgs, RxArgs, SizeArgs, TrafficFormat,
@@ -97,6 +99,13 @@ pub enum Command {
     /// Runs until Ctrl-C. Other processes of the same user attach ports by name: vale-bench tx -i vale0:1 is a
     /// port of the switch called vale0. A port goes when its process ends.
     Switch(Box<SwitchArgs>),
+    /// Run a command in a machine that plays the host
+    ///
+    /// Boots one QEMU guest as a stand-in for a netmap-enabled host, loads the modules given, and runs a command
+    /// of vale-bench in it. Output, files and exit code come out; a panic, an oops, a warning or a hang of its
+    /// kernel is told apart and shown. Under TCG the machine emulates AMD's virtualisation, so KVM works in it and
+    /// ptnet guests run.
+    InVm(Box<InVmArgs>),
     /// Show a kept result again
     Show(ShowArgs),
     /// Tell what this host can run, and what is missing for the rest

@@ -7,6 +7,7 @@ pub mod v2v;
 
 mod completions;
 mod doctor;
+pub mod in_vm;
 mod output;
 mod schema;
 mod show;
@@ -26,6 +27,7 @@ pub fn run(command: &Command) -> Result<(), Fail> {
         Command::Ping(args) => traffic::ping(args),
         Command::Pong(args) => traffic::pong(args),
         Command::Switch(args) => switch::run(args),
+        Command::InVm(args) => in_vm::run(args),
         Command::Show(args) => show::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Schema => schema::run(),

@@ -17,6 +17,8 @@ pub enum Exit {
     Regression,
     /// 4: this host cannot run what was asked for.
     Host,
+    /// Whatever a command in another machine ended with.
+    PassedOn(u8),
     /// 128 and the signal's number: ended by that signal, after cleaning up.
     Signal(i32),
 }
@@ -30,6 +32,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Regression => 3,
             Exit::Host => 4,
+            Exit::PassedOn(code) => code,
             Exit::Signal(number) => 128u8.saturating_add(u8::try_from(number).unwrap_or(u8::MAX)),
         }
     }
@@ -62,6 +65,11 @@ impl Fail {
     /// This host cannot run what was asked for (4).
     pub fn host(sentence: impl fmt::Display) -> Fail {
         Fail { exit: Exit::Host, error: anyhow::anyhow!("{sentence}") }
+    }
+
+    /// A command in another machine ended with `code`.
+    pub fn passed_on(code: u8, sentence: impl fmt::Display) -> Fail {
+        Fail { exit: Exit::PassedOn(code), error: anyhow::anyhow!("{sentence}") }
     }
 
     /// A signal asked for the end; everything has been cleaned up when this is shown.

@@ -49,7 +49,7 @@ impl GuestHost {
     pub fn find(args: &VmArgs, progress: &Progress) -> Result<GuestHost, Fail> {
         let qemu = Qemu::find(args.qemu.as_deref()).or_exit(Exit::Host)?;
         let kernel = Kernel::find(args.kernel.as_deref()).or_exit(Exit::Host)?;
-        let (accel, kvm_refused) = choose(args.accel, &qemu, progress)?;
+        let (accel, kvm_refused) = choose_accelerator(args.accel, &qemu, progress)?;
         if let Some(folder) = &args.keep_console {
             let made = fs::create_dir_all(folder);
             made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
@@ -154,7 +154,12 @@ struct Starting {
     doorbells: Vec<rustix::fd::OwnedFd>,
 }
 
-fn choose(choice: AccelChoice, qemu: &Qemu, progress: &Progress) -> Result<(Accel, Option<String>), Fail> {
+/// What runs a machine's instructions, and why it is not KVM where KVM was looked for and does not work.
+pub fn choose_accelerator(
+    choice: AccelChoice,
+    qemu: &Qemu,
+    progress: &Progress,
+) -> Result<(Accel, Option<String>), Fail> {
     if choice == AccelChoice::Tcg {
         return Ok((Accel::TCG, None));
     }

@@ -16,6 +16,7 @@ pub mod doctor;
 pub mod exit;
 pub mod guests;
 pub mod interrupt;
+pub mod kernel_log;
 pub mod machine;
 pub mod progress;
 pub mod provenance;

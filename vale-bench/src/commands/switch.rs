@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use uvale::daemon::{DaemonError, Server};
+use uvale::faults::FaultKind;
 use uvale::{PortId, Snapshot, Switch, SwitchConfig};
 
 /// How often connections are looked at when none says anything: the longest a Ctrl-C waits.
@@ -89,7 +90,8 @@ impl Known {
                 eprintln!("port {name} is attached");
             }
         }
-        for fault in switch.take_faults() {
+        // A doorbell that died is that of a process that ended, which its port's going tells.
+        for fault in switch.take_faults().iter().filter(|fault| fault.kind != FaultKind::Doorbell) {
             eprintln!("port {}: {}", fault.port, fault.what);
         }
         self.0 = now;
