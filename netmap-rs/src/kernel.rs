@@ -62,7 +62,7 @@ mod tx;
 mod vale;
 
 pub use advice::{Advice, Raise};
-pub use buffer::{Buffer, IndirectFrame};
+pub use buffer::{Buffer, IndirectBuffers, IndirectFrame};
 pub use control::{Control, Registration};
 pub use csb::{CsbArrays, Kloop, KloopOptions};
 pub use error::{KernelError, Operation, RingName};

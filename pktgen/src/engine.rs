@@ -18,11 +18,13 @@ mod control;
 mod fwd;
 mod port;
 mod thread;
+mod zero_copy;
 
 pub use control::{Control, Phase};
 pub use fwd::FwdEngine;
 pub use port::PortEngine;
 pub use thread::{EngineError, EngineThread, panic_text};
+pub use zero_copy::ZeroCopyEngine;
 
 use crate::clock::{Clock, Monotonic};
 use crate::port::PortError;

@@ -101,6 +101,14 @@ pub fn word(head: &[u8; MARK_END]) -> u64 {
     u64::from_le_bytes(*head[40..].first_chunk().expect("the mark's head is 60 bytes long"))
 }
 
+/// Whether a frame may have a mark of ours: its magic is there, of any kind or layout version.
+#[inline]
+pub fn is_marked(frame: &[u8]) -> bool {
+    frame
+        .first_chunk::<MARK_END>()
+        .is_some_and(|head| u16::from_le_bytes([head[42], head[43]]) & 0xfff0 == MAGIC)
+}
+
 /// The lower half of the sequence number.
 #[inline]
 pub fn seq_low(head: &[u8; MARK_END]) -> u32 {

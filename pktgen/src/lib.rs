@@ -23,6 +23,7 @@ pub mod clock;
 pub mod counters;
 pub mod engine;
 pub mod error;
+mod flows;
 pub mod frame;
 pub mod latency;
 pub mod pace;

@@ -16,6 +16,8 @@ pub struct TxFrame<'a> {
     /// frame): a role that sees the same key again finds what it last wrote there, unless someone swapped the
     /// buffer. `None` where contents are not kept (DPDK mbufs).
     pub key: Option<u32>,
+    /// Someone swapped the buffer: what was last written to it there is not in it any more.
+    pub swapped: bool,
     /// The buffer, at least [`PortInfo::max_frame`] bytes long.
     pub buf: &'a mut [u8],
 }

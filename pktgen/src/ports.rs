@@ -1,6 +1,8 @@
 //! Drivers: what carries packets.
 
 pub mod csb;
+pub mod fragment;
+pub mod kernel;
 pub mod lease;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;

@@ -10,6 +10,13 @@ pub enum Sizes {
     Fixed(u16),
     /// A repeating sequence of sizes, such as IMIX.
     Cycle(Vec<u16>),
+    /// Sizes at random, each as likely as any other: the same sequence of 65536 each time, repeated.
+    Random {
+        /// The smallest.
+        min: u16,
+        /// The largest.
+        max: u16,
+    },
 }
 
 /// How fast to offer load.
@@ -55,6 +62,25 @@ pub struct Addressing {
     pub dst_port: u16,
     /// Number of flows, at least 1, taken in turn.
     pub flows: u32,
+}
+
+/// The ends of ranges of addresses that begin with those of an [`Addressing`]. There is a flow for each combination,
+/// taken in turn: the source port varies fastest, then the source address, the destination port and address, and the
+/// Ethernet addresses last. [`Addressing::flows`] then means nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranges {
+    /// Last source Ethernet address.
+    pub src_mac: [u8; 6],
+    /// Last destination Ethernet address.
+    pub dst_mac: [u8; 6],
+    /// Last source IPv4 address.
+    pub src_ip: [u8; 4],
+    /// Last destination IPv4 address.
+    pub dst_ip: [u8; 4],
+    /// Last source port.
+    pub src_port: u16,
+    /// Last destination port.
+    pub dst_port: u16,
 }
 
 /// What to do when a step of every role on the thread moved nothing.
@@ -297,6 +323,7 @@ mod tests {
             (Rate::Pps(0.1 + 0.2), Sizes::Cycle(vec![64, 1518])),
             (Rate::L1Bps(1e10), Sizes::Cycle(vec![])),
             (Rate::L2Bps(1.0 / 3.0), Sizes::Fixed(u16::MAX)),
+            (Rate::Max, Sizes::Random { min: 64, max: 1518 }),
         ] {
             let (addressing, count) = (addressing.clone(), Some(u64::MAX));
             json_and_back(&PortRoles {

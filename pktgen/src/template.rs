@@ -7,12 +7,18 @@
 #![forbid(unsafe_code)]
 
 use crate::Error;
+use crate::flows::Flows;
 use crate::frame::{self, FCS, HEADERS, MARK_END, MIN_SIZE, PATTERN};
 use crate::port::PortInfo;
-use crate::spec::Addressing;
+use crate::spec::{Addressing, Ranges};
 
-/// Most flows of one stream.
-pub const MAX_FLOWS: u32 = 1 << 24;
+pub use crate::flows::MAX_FLOWS;
+
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// Most sizes of one stream.
+const MAX_SIZES: u64 = 1 << 16;
 
 /// Headers of one size for the first flow.
 #[derive(Debug, Clone)]
@@ -20,7 +26,7 @@ struct Sized {
     /// Slot length, without FCS.
     len: u16,
     headers: [u8; HEADERS],
-    /// Sum of the IPv4 header's words except the checksum and the source address.
+    /// Sum of the IPv4 header's words except the checksum and the addresses.
     sum: u32,
 }
 
@@ -28,24 +34,56 @@ struct Sized {
 #[derive(Debug, Clone)]
 pub struct Templates {
     sizes: Vec<Sized>,
-    flows: u32,
-    first_ip: u32,
-    first_port: u16,
+    flows: Flows,
+    /// Whole frames, one a size, instead of those that are made.
+    given: Vec<Box<[u8]>>,
 }
 
 impl Templates {
     /// Templates of `sizes` (including FCS; each at least [`MIN_SIZE`] and at most what `port` carries) for the
-    /// flows of `addressing` (1 to [`MAX_FLOWS`]). There are at most 256 sizes.
+    /// flows of `addressing` (1 to [`MAX_FLOWS`]).
     pub fn new(addressing: &Addressing, sizes: &[u16], port: &PortInfo) -> Result<Self, Error> {
-        check_count("distinct frame sizes", sizes.len() as u64, 256)?;
-        check_count("flows", addressing.flows.into(), MAX_FLOWS.into())?;
+        Self::with_ranges(addressing, None, sizes, port)
+    }
+
+    /// As [`Templates::new`]; with `ranges`, their combinations are the flows.
+    pub fn with_ranges(
+        addressing: &Addressing,
+        ranges: Option<&Ranges>,
+        sizes: &[u16],
+        port: &PortInfo,
+    ) -> Result<Self, Error> {
+        let flows = Flows::new(addressing, ranges)?;
+        check_count("distinct frame sizes", sizes.len() as u64, MAX_SIZES)?;
+        check_count(
+            "flows times frame sizes",
+            u64::from(flows.count()) * sizes.len() as u64,
+            u64::from(u32::MAX),
+        )?;
         let sizes = sizes.iter().map(|&size| sized(addressing, size, port)).collect::<Result<_, _>>()?;
-        Ok(Self {
-            sizes,
-            flows: addressing.flows,
-            first_ip: u32::from_be_bytes(addressing.src_ip),
-            first_port: addressing.src_port,
-        })
+        Ok(Self { sizes, flows, given: Vec::new() })
+    }
+
+    /// Whole frames (without FCS), each a size of its own, of one flow. Refuses frames that `port` does not carry,
+    /// and those without an Ethernet header.
+    pub fn of_frames(frames: Vec<Box<[u8]>>, port: &PortInfo) -> Result<Self, Error> {
+        let max = usize::from(port.max_frame);
+        let sized = |frame: &[u8]| {
+            if !(ETHERNET..=max).contains(&frame.len()) {
+                let size = frame.len().saturating_add(FCS.into()).min(u16::MAX.into()) as u16;
+                let (min, max) = (ETHERNET as u16 + FCS, u32::from(port.max_frame) + u32::from(FCS));
+                return Err(Error::FrameSize { size, min, max, port: port.name.clone() });
+            }
+            Ok(Sized { len: frame.len() as u16, headers: [0; HEADERS], sum: 0 })
+        };
+        let sizes = frames.iter().map(|frame| sized(frame)).collect::<Result<_, _>>()?;
+        Ok(Self { sizes, flows: Flows::one(), given: frames })
+    }
+
+    /// Number of sizes.
+    #[inline]
+    pub fn sizes(&self) -> usize {
+        self.sizes.len()
     }
 
     /// Slot length of a size, without FCS.
@@ -57,7 +95,7 @@ impl Templates {
     /// Number of flows.
     #[inline]
     pub fn flows(&self) -> u32 {
-        self.flows
+        self.flows.count()
     }
 
     /// The id of a (flow, size) pair: below 2³².
@@ -72,25 +110,26 @@ impl Templates {
     pub fn write(&self, size: usize, flow: u32, word: u64, filled: u16, buf: &mut [u8]) -> Option<u16> {
         let sized = &self.sizes[size];
         let frame = buf.get_mut(..usize::from(sized.len))?;
+        if let Some(given) = self.given.get(size) {
+            frame.copy_from_slice(given);
+            // Nothing of it is the pattern.
+            return Some(0);
+        }
         let head = frame.first_chunk_mut::<MARK_END>()?;
         head[..HEADERS].copy_from_slice(&sized.headers);
-        let (ip, port) = self.source(flow);
-        head[24..26].copy_from_slice(&frame::fold(sized.sum + (ip >> 16) + (ip & 0xffff)).to_be_bytes());
-        head[26..30].copy_from_slice(&ip.to_be_bytes());
-        head[34..36].copy_from_slice(&port.to_be_bytes());
+        let (src, dst, ports) = self.flows.write(flow, head);
+        let sum = sized.sum + (src >> 16) + (src & 0xffff) + (dst >> 16) + (dst & 0xffff);
+        head[24..26].copy_from_slice(&frame::fold(sum).to_be_bytes());
+        head[26..30].copy_from_slice(&src.to_be_bytes());
+        head[30..34].copy_from_slice(&dst.to_be_bytes());
+        head[34..36].copy_from_slice(&ports[0].to_be_bytes());
+        head[36..38].copy_from_slice(&ports[1].to_be_bytes());
         head[40..48].copy_from_slice(&word.to_le_bytes());
         let from = usize::from(filled).max(MARK_END);
         if from < frame.len() {
             frame[from..].copy_from_slice(&PATTERN[from..usize::from(sized.len)]);
         }
         Some(filled.max(sized.len))
-    }
-
-    /// Source address and port of a flow: ports first, up to 65535, then the next address.
-    fn source(&self, flow: u32) -> (u32, u16) {
-        let ports = (1 << 16) - u32::from(self.first_port);
-        let (ip, port) = if flow < ports { (0, flow) } else { (flow / ports, flow % ports) };
-        (self.first_ip.wrapping_add(ip), self.first_port + port as u16)
     }
 }
 
@@ -108,8 +147,6 @@ fn sized(addressing: &Addressing, size: u16, port: &PortInfo) -> Result<Sized, E
     headers[14..16].copy_from_slice(&[0x45, 0]);
     headers[16..18].copy_from_slice(&(len - 14).to_be_bytes());
     headers[18..24].copy_from_slice(&[0, 0, 0x40, 0, 64, 17]);
-    headers[30..34].copy_from_slice(&addressing.dst_ip);
-    headers[36..38].copy_from_slice(&addressing.dst_port.to_be_bytes());
     headers[38..40].copy_from_slice(&(len - 34).to_be_bytes());
     let sum =
         headers[14..34].chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
@@ -174,6 +211,14 @@ impl View<'_> {
     #[inline]
     pub fn holds(&self, key: Option<u32>, tag: u64) -> bool {
         key.and_then(|key| self.tags.get(key as usize)) == Some(&tag)
+    }
+
+    /// From here on nothing is known of the buffer `key`.
+    #[cold]
+    pub fn forget(&mut self, key: Option<u32>) {
+        if let Some(tag) = key.and_then(|key| self.tags.get_mut(key as usize)) {
+            *tag = 0;
+        }
     }
 
     /// Writes a template into `buf`, which is the buffer `key`, and remembers it. False if the buffer is too

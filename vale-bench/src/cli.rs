@@ -17,10 +17,10 @@ pub use bench::{AccelChoice, BenchArgs, IdleChoice, OutputArgs, P2pArgs, V2vArgs
 pub use in_vm::InVmArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
-    AddressArgs, CommonTrafficArgs, PingArgs, PongArgs, ProbeSizeArgs, RxArgs, SizeArgs, TrafficFormat,
-    TxArgs,
+    AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RunArgs, RxArgs, SizeArgs,
+    TrafficFormat, TxArgs,
 };
-pub use values::Endpoint;
+pub use values::{Cpus, Endpoint, EndpointRange, MacRange};
 
 use crate::report::Format;
 
@@ -94,6 +94,11 @@ pub enum Command {
     ///
     /// Sends every probe that comes in back to where it came from, until Ctrl-C or a time.
     Pong(Box<PongArgs>),
+    /// Forward between two ports, both ways
+    ///
+    /// Passes what either port receives on to the other, until Ctrl-C or a time. Between ports of the kernel's
+    /// netmap that share memory no frame is copied.
+    Fwd(Box<FwdArgs>),
     /// Run the embedded VALE switch for other processes
     ///
     /// Runs until Ctrl-C. Other processes of the same user attach ports by name: vale-bench tx -i vale0:1 is a

@@ -26,6 +26,7 @@ pub fn run(command: &Command) -> Result<(), Fail> {
         Command::Rx(args) => traffic::rx(args),
         Command::Ping(args) => traffic::ping(args),
         Command::Pong(args) => traffic::pong(args),
+        Command::Fwd(args) => traffic::fwd(args),
         Command::Switch(args) => switch::run(args),
         Command::InVm(args) => in_vm::run(args),
         Command::Show(args) => show::run(args),

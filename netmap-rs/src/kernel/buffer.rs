@@ -1,7 +1,9 @@
 //! Buffers outside rings: extra buffers, which change places with a slot's buffer without a copy, and pinned
 //! frames, which indirect slots point to.
 
+use super::error::RingName;
 use super::shared::{Region, Shared};
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::slice;
 use std::sync::Arc;
@@ -79,15 +81,31 @@ impl Drop for Buffer {
 #[derive(Clone, Copy)]
 struct Line([u8; 64]);
 
-/// What [`IndirectFrame`]s point to. The kernel copies from the line that the frame begins in to the end of its
-/// last one, so it is whole lines.
+/// What indirect slots point to. The kernel copies from the line that a frame begins in to the end of its last one,
+/// so it is whole lines.
 pub(super) struct Pinned {
-    lines: Box<[Line]>,
+    lines: UnsafeCell<Box<[Line]>>,
+}
+
+// SAFETY: an [`IndirectFrame`]'s lines are written before it is shared and never again; those of
+// [`IndirectBuffers`] are reached through that value alone, which is neither cloned nor shared while they are lent.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    fn new(lines: Box<[Line]>) -> Arc<Pinned> {
+        Arc::new(Pinned { lines: UnsafeCell::new(lines) })
+    }
+
+    /// Where the first line lies. It stays there: nobody replaces the box.
+    fn first(&self) -> *mut u8 {
+        // SAFETY: only the box's pointer is looked at, which never changes.
+        unsafe { (*self.lines.get()).as_mut_ptr().cast() }
+    }
 }
 
 impl fmt::Debug for Pinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pinned").field("lines", &self.lines.len()).finish()
+        f.debug_struct("Pinned").finish_non_exhaustive()
     }
 }
 
@@ -111,7 +129,7 @@ impl IndirectFrame {
         for (line, part) in lines.iter_mut().zip(bytes.chunks(64)) {
             line.0[..part.len()].copy_from_slice(part);
         }
-        let pinned = Arc::new(Pinned { lines });
+        let pinned = Pinned::new(lines);
         shared.pin(pinned.clone());
         Some(IndirectFrame { pinned, len, owner: shared.id })
     }
@@ -122,7 +140,7 @@ impl IndirectFrame {
     }
 
     pub(super) fn address(&self) -> u64 {
-        self.pinned.lines.as_ptr().expose_provenance() as u64
+        self.pinned.first().expose_provenance() as u64
     }
 
     /// Bytes in the frame.
@@ -130,5 +148,42 @@ impl IndirectFrame {
     #[expect(clippy::len_without_is_empty, reason = "no frame is empty")]
     pub fn len(&self) -> u16 {
         self.len
+    }
+}
+
+/// Memory of this program's own that a VALE port's transmit ring sends from (`NS_INDIRECT`): a buffer for each of its
+/// slots, whose owner is the slot's. Made by [`TxRing::indirect_buffers`](super::TxRing::indirect_buffers).
+#[derive(Debug)]
+pub struct IndirectBuffers {
+    pinned: Arc<Pinned>,
+    /// Bytes of each.
+    size: usize,
+    count: u32,
+    /// The [`Shared`] that keeps it, and which ring of it.
+    owner: (u64, RingName),
+}
+
+impl IndirectBuffers {
+    pub(super) fn new(shared: &Shared, ring: RingName, count: u32, size: u32) -> IndirectBuffers {
+        let size = (size as usize).max(1).next_multiple_of(size_of::<Line>());
+        let lines = vec![Line([0; 64]); (size / size_of::<Line>()) * count as usize];
+        let pinned = Pinned::new(lines.into_boxed_slice());
+        shared.pin(pinned.clone());
+        IndirectBuffers { pinned, size, count, owner: (shared.id, ring) }
+    }
+
+    pub(super) fn belong_to(&self, shared: &Shared, ring: RingName) -> bool {
+        self.owner == (shared.id, ring)
+    }
+
+    /// The buffer of slot `i`, and its address for the kernel.
+    #[inline(always)]
+    pub(super) fn part(&mut self, i: u32) -> (u64, &mut [u8]) {
+        assert!(i < self.count);
+        let first = self.pinned.first();
+        // SAFETY: `count` buffers of `size` bytes each were allocated, and `i` is below `count`. Rule 1: the slot
+        // is in [head, tail), so the kernel does not read its buffer; `&mut self` is the only other way to it.
+        let part = unsafe { slice::from_raw_parts_mut(first.add(i as usize * self.size), self.size) };
+        (part.as_mut_ptr().expose_provenance() as u64, part)
     }
 }

@@ -1,6 +1,6 @@
 //! A kernel port's transmit ring.
 
-use super::buffer::{Buffer, IndirectFrame};
+use super::buffer::{Buffer, IndirectBuffers, IndirectFrame};
 use super::error::{KernelError, RingName};
 use super::ring::Half;
 use crate::csb::TxSlot;
@@ -37,6 +37,9 @@ impl TxRing {
 
     /// Lends up to `max` free slots, one after the other; `fill` returns the frame's length in bytes, at most
     /// the buffer's, or 0 to end the batch before that slot. Returns how many were filled.
+    ///
+    /// A slot is lent with [`NS_BUF_CHANGED`] in its flags if its buffer is another than the one that was last sent
+    /// from it (a pipe's other end, or a zero-copy monitor, exchanged it), and with no flags otherwise.
     ///
     /// With offsets, what is lent begins behind the slot's offset. A slot that names no buffer ends the batch
     /// too, and is counted in [`bad_slots`](TxRing::bad_slots).
@@ -79,14 +82,15 @@ impl TxRing {
             // and `offset` is at most the buffer's size; one slot is lent at a time, for no longer than the
             // closure runs.
             let buf = unsafe { slice::from_raw_parts_mut(buf.add(offset as usize), room) };
-            let mut slot = TxSlot { buf_idx: old.buf_idx, buf, flags: 0 };
+            let changed = old.flags & NS_BUF_CHANGED;
+            let mut slot = TxSlot { buf_idx: old.buf_idx, buf, flags: changed };
             let len = fill(&mut slot);
             if len == 0 {
                 break;
             }
             debug_assert!(usize::from(len) <= room, "{len} bytes in {room}");
             // A buffer that a zero-copy monitor exchanged is new to the driver until it has seen the flag.
-            let flags = (slot.flags & !NS_INDIRECT) | (old.flags & NS_BUF_CHANGED);
+            let flags = (slot.flags & !NS_INDIRECT) | changed;
             // SAFETY: as for the read.
             unsafe { lane.write_len_flags(at, len, flags) };
             at = lane.next(at);
@@ -145,6 +149,52 @@ impl TxRing {
             done += 1;
         }
         done
+    }
+
+    /// As [`fill`](TxRing::fill), in memory of this program's own: what is lent is the slot's part of `buffers`,
+    /// which VALE ports send from there; others ignore the flag and would send what is in the slots' own buffers.
+    /// [`TxSlot::buf_idx`] is the slot's number. Nothing is lent with offsets, which take the pointer's place, nor
+    /// of buffers that were made for another ring.
+    #[inline(always)]
+    pub fn fill_indirect<F: FnMut(&mut TxSlot<'_>) -> u16>(
+        &mut self,
+        buffers: &mut IndirectBuffers,
+        max: u32,
+        mut fill: F,
+    ) -> u32 {
+        let half = &mut self.half;
+        if half.offset_mask != 0 || !buffers.belong_to(&half.shared, half.name) {
+            return 0;
+        }
+        let (lane, want) = (half.lane(), max.min(half.avail()));
+        let mut at = half.head;
+        let mut done = 0;
+        while done < want {
+            let (address, buf) = buffers.part(at);
+            let mut slot = TxSlot { buf_idx: at, buf, flags: 0 };
+            let len = fill(&mut slot);
+            if len == 0 {
+                break;
+            }
+            debug_assert!(usize::from(len) <= slot.buf.len(), "{len} bytes in {}", slot.buf.len());
+            let flags = slot.flags | NS_INDIRECT;
+            half.write_ptr(at, address);
+            // SAFETY: `at` is a cursor: `head`, or one that `next` made.
+            unsafe { lane.write_len_flags(at, len, flags) };
+            at = lane.next(at);
+            done += 1;
+        }
+        half.head = at;
+        done
+    }
+
+    /// Memory for [`fill_indirect`](TxRing::fill_indirect): a buffer of at least `size` bytes, and at most what a
+    /// slot's own holds, for each slot. It stays as long as the port.
+    #[must_use]
+    pub fn indirect_buffers(&self, size: u16) -> IndirectBuffers {
+        let half = &self.half;
+        let size = u32::from(size).min(half.raw.buf_size());
+        IndirectBuffers::new(&half.shared, half.name, half.raw.num_slots(), size)
     }
 
     /// Sets the offset that filled slots get from here on, or leaves each at its own. `false` if it is above

@@ -43,11 +43,22 @@ enum Receiver {
 impl<P: Port> PortEngine<P> {
     /// `port` with `roles`, publishing to `counters`, which start from 0. Refuses what the roles refuse.
     pub fn new(port: P, roles: &PortRoles, counters: impl Into<Shared>) -> Result<Self, Error> {
+        let tx = roles.tx.as_ref().map(|spec| Tx::new(spec, port.info())).transpose()?;
+        Self::with_sender(port, tx, roles, counters)
+    }
+
+    /// As [`PortEngine::new`], with a sender that has been made, instead of the one in `roles`.
+    pub fn with_sender(
+        port: P,
+        tx: Option<Tx>,
+        roles: &PortRoles,
+        counters: impl Into<Shared>,
+    ) -> Result<Self, Error> {
         let counters = counters.into();
         counters.reset();
         let info = port.info();
         Ok(Self {
-            tx: roles.tx.as_ref().map(|spec| Tx::new(spec, info)).transpose()?,
+            tx,
             rx: roles.rx.as_ref().map(Rx::new).transpose()?,
             ping: roles.ping.as_ref().map(|spec| Ping::new(spec, info)).transpose()?,
             pong: roles.pong.as_ref().map(|spec| Pong::new(spec, info)).transpose()?,
@@ -61,6 +72,13 @@ impl<P: Port> PortEngine<P> {
             looked_ns: 0,
             longest_pause_ns: 0,
         })
+    }
+
+    /// The receiver does not look into frames: [`Rx::raw`].
+    #[must_use]
+    pub fn raw_receiver(mut self) -> Self {
+        self.rx = self.rx.map(Rx::raw);
+        self
     }
 
     /// The port itself.

@@ -3,6 +3,7 @@
 //! Frames are written and read in the ring's own buffers. Transmit goes to the first ring; receive looks at all
 //! of them.
 
+use super::fragment::Fragments;
 use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
 use netmap_rs::csb::{BadCursor, CsbPort};
 use netmap_rs::sys::NS_MOREFRAG;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub struct CsbIo {
     port: CsbPort,
     info: PortInfo,
+    fragments: Option<Fragments>,
 }
 
 impl CsbIo {
@@ -29,7 +31,19 @@ impl CsbIo {
             keys: tx.map_or(0, |r| r.num_bufs()),
             mac,
         };
-        CsbIo { port, info }
+        CsbIo { port, info, fragments: None }
+    }
+
+    /// Sends each frame in `parts` slots ([`NS_MOREFRAG`]); 0 and 1 are one.
+    #[must_use]
+    pub fn in_fragments(mut self, parts: u32) -> CsbIo {
+        if let (true, Some(ring)) = (parts > 1, self.port.tx.first()) {
+            let fragments = Fragments::new(parts, ring.buf_size());
+            self.info.max_frame = fragments.max_frame();
+            self.info.keys = 1;
+            self.fragments = Some(fragments);
+        }
+        self
     }
 
     #[cold]
@@ -64,12 +78,20 @@ impl Port for CsbIo {
     fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, mut fill: F) -> Result<u32, PortError> {
         let Some(ring) = self.port.tx.first_mut() else { return Ok(0) };
         // The other side's cursor lies in a line it writes: looked at only when what is known does not suffice.
-        if ring.space() < max
+        let wanted = if self.fragments.is_some() { u32::MAX } else { max };
+        if ring.space() < wanted
             && let Err(e) = ring.sync()
         {
             return Err(self.bad_cursor(e));
         }
-        let n = ring.fill(max, |slot| fill(TxFrame { key: Some(slot.buf_idx), buf: slot.buf }));
+        if let Some(fragments) = &mut self.fragments {
+            let n = fragments.fill(ring, max, 0, &mut fill, &mut false);
+            let kick = n > 0 && ring.publish();
+            self.kick(kick)?;
+            return Ok(n);
+        }
+        let n =
+            ring.fill(max, |slot| fill(TxFrame { key: Some(slot.buf_idx), swapped: false, buf: slot.buf }));
         let kick = n > 0 && ring.publish();
         self.kick(kick)?;
         Ok(n)

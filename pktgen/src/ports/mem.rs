@@ -189,7 +189,7 @@ impl Port for MemPort {
         let mut count = 0;
         while count < free {
             let buf = &mut ring.bytes[slot * ring.buffer..][..ring.buffer];
-            let len = fill(TxFrame { key: Some(slot as u32), buf });
+            let len = fill(TxFrame { key: Some(slot as u32), swapped: false, buf });
             if len == 0 {
                 break;
             }

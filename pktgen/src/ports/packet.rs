@@ -263,7 +263,7 @@ impl Port for PacketPort {
             let buf = unsafe {
                 std::slice::from_raw_parts_mut(start.add(TX_OFFSET).as_ptr(), self.info.max_frame.into())
             };
-            let len = fill(TxFrame { key: Some(slot), buf });
+            let len = fill(TxFrame { key: Some(slot), swapped: false, buf });
             if len == 0 {
                 break;
             }

@@ -23,6 +23,8 @@ pub const VERIFY_EVERY: u32 = 61;
 #[derive(Debug)]
 pub struct Rx {
     burst: u32,
+    /// Frames are not looked into.
+    raw: bool,
     account: Account,
     expected: Expected,
     received: u64,
@@ -69,6 +71,7 @@ impl Rx {
         check_count("burst", spec.burst.into(), MAX_BURST.into())?;
         Ok(Self {
             burst: spec.burst,
+            raw: false,
             account: Account {
                 streams: Streams::default(),
                 current: None,
@@ -96,6 +99,12 @@ impl Rx {
         self
     }
 
+    /// Counts frames and bytes, and looks into none: there are no streams, and nothing is foreign or corrupt.
+    #[must_use]
+    pub fn raw(self) -> Self {
+        Self { raw: true, ..self }
+    }
+
     /// Most frames a batch.
     pub fn burst(&self) -> u32 {
         self.burst
@@ -104,20 +113,41 @@ impl Rx {
     /// Receives at most one burst. Returns the frames (fragments count each) received.
     #[inline]
     pub fn step<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
+        if self.raw {
+            return self.step_raw(port, now_ns);
+        }
         let mut expected = self.expected;
-        let mut bytes = 0;
+        let (mut bytes, mut foreign) = (0, 0);
         let account = &mut self.account;
         let fragments = account.fragments;
         let count = port.rx_batch(self.burst, |frame| {
             let RxFrame { data, more } = frame;
             bytes += data.len() as u64;
-            if !expected.matches(data, more) {
-                expected = account.other(data, more, expected);
+            if expected.matches(data, more) {
+                return;
             }
+            if !more && account.chain.is_none() && !frame::is_marked(data) {
+                foreign += 1;
+                return;
+            }
+            expected = account.other(data, more, expected);
         })?;
+        self.account.foreign += foreign;
         self.expected = expected;
         if count > 0 {
             self.count(u64::from(count) - (self.account.fragments - fragments), bytes, now_ns);
+        }
+        Ok(count)
+    }
+
+    fn step_raw<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
+        let (mut bytes, mut fragments) = (0, 0);
+        let count = port.rx_batch(self.burst, |frame| {
+            bytes += frame.data.len() as u64;
+            fragments += u64::from(frame.more);
+        })?;
+        if count > 0 {
+            self.count(u64::from(count) - fragments, bytes, now_ns);
         }
         Ok(count)
     }

@@ -4,10 +4,10 @@
 use super::Span;
 use crate::Error;
 use crate::counters::Snapshot;
-use crate::frame::{FCS, Kind, mark_word, stamp};
+use crate::frame::{FCS, Kind, MIN_SIZE, mark_word, stamp};
 use crate::pace::Pacer;
 use crate::port::{Port, PortError, PortInfo};
-use crate::spec::{Sizes, TxReport, TxSpec};
+use crate::spec::{Ranges, Rate, Sizes, TxReport, TxSpec};
 use crate::template::{Contents, Templates, check_count};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ pub struct Tx {
     /// Frames still to send.
     left: u64,
     templates: Templates,
+    /// Frames carry sequence number and time.
+    marked: bool,
     contents: Contents,
     pacer: Option<Pacer>,
     /// Size index of each frame of the cycle.
@@ -54,10 +56,20 @@ impl Tx {
     /// A generator for a port like `port`. Refuses sizes the port does not carry, rates outside
     /// [`crate::pace`]'s ranges, and bursts or flows of 0 or too many.
     pub fn new(spec: &TxSpec, port: &PortInfo) -> Result<Self, Error> {
+        Self::with_ranges(spec, None, port)
+    }
+
+    /// As [`Tx::new`]; with `ranges`, their combinations are the flows.
+    pub fn with_ranges(spec: &TxSpec, ranges: Option<&Ranges>, port: &PortInfo) -> Result<Self, Error> {
         check_count("burst", spec.burst.into(), MAX_BURST.into())?;
+        let drawn;
         let wanted = match &spec.sizes {
             Sizes::Fixed(size) => std::slice::from_ref(size),
             Sizes::Cycle(sizes) => sizes,
+            Sizes::Random { min, max } => {
+                drawn = draw(*min, *max)?;
+                &drawn
+            }
         };
         check_count("frame sizes in a cycle", wanted.len() as u64, MAX_CYCLE as u64)?;
         let mut sizes = wanted.to_vec();
@@ -68,7 +80,8 @@ impl Tx {
             stream: spec.stream,
             burst: spec.burst,
             left: spec.count.unwrap_or(u64::MAX),
-            templates: Templates::new(&spec.addressing, &sizes, port)?,
+            templates: Templates::with_ranges(&spec.addressing, ranges, &sizes, port)?,
+            marked: true,
             contents: Contents::new(port.keys),
             pacer: Pacer::new(spec.rate, &sizes)?,
             cycle: wanted.iter().map(index).collect(),
@@ -81,6 +94,25 @@ impl Tx {
             active: false,
             blocked: false,
         })
+    }
+
+    /// Sends `frames` as they are, in turn, without marks: receivers count them as foreign. Of `spec` rate, burst and
+    /// count are used. Refuses what [`Tx::new`] refuses, and more than [`MAX_CYCLE`] frames.
+    pub fn of_frames(spec: &TxSpec, frames: Vec<Box<[u8]>>, port: &PortInfo) -> Result<Self, Error> {
+        check_count("frames to send in turn", frames.len() as u64, MAX_CYCLE as u64)?;
+        let cycle = (0..=u16::MAX).take(frames.len()).collect();
+        let templates = Templates::of_frames(frames, port)?;
+        let sizes: Vec<u16> = (0..templates.sizes()).map(|size| templates.len(size) + FCS).collect();
+        let pacer = Pacer::new(spec.rate, &sizes)?;
+        let one = TxSpec { sizes: Sizes::Fixed(MIN_SIZE), rate: Rate::Max, ..spec.clone() };
+        Ok(Self { templates, pacer, cycle, marked: false, ..Self::new(&one, port)? })
+    }
+
+    /// Sends frames without marks: all of one size and flow are alike, so that a buffer once written is not touched
+    /// again. Receivers count them as foreign.
+    #[must_use]
+    pub fn unmarked(self) -> Self {
+        Self { marked: false, ..self }
     }
 
     /// Numbers its frames from `seq` on.
@@ -152,21 +184,32 @@ impl Tx {
         Ok(sent)
     }
 
+    /// The mark word of the next batch; 0 without marks.
+    fn word(&self) -> u64 {
+        if self.marked { mark_word(Kind::Data, self.stream, self.seq) } else { 0 }
+    }
+
     /// One size, one flow, no schedule.
     fn send_uniform<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
-        let Self { templates, contents, stream, seq, .. } = self;
-        let word = mark_word(Kind::Data, *stream, *seq);
+        let marked = self.marked;
+        let word = self.word();
+        let Self { templates, contents, seq, .. } = self;
         let len = templates.len(0);
         let mut view = contents.view();
         let tag = view.tag(templates.id(0, 0));
         let mut low = *seq as u32;
         let sent = port.tx_batch(most, |frame| {
+            if frame.swapped {
+                view.forget(frame.key);
+            }
             if !view.holds(frame.key, tag) && !view.write(templates, (0, 0), word, frame.key, frame.buf) {
                 return 0;
             }
-            let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
-            stamp(head, now_ns, low);
-            low = low.wrapping_add(1);
+            if marked {
+                let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
+                stamp(head, now_ns, low);
+                low = low.wrapping_add(1);
+            }
             len
         })?;
         self.bytes += u64::from(sent) * u64::from(len + FCS);
@@ -175,8 +218,9 @@ impl Tx {
     }
 
     fn send_mixed<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
-        let Self { templates, contents, stream, seq, cycle, at, bytes, .. } = self;
-        let word = mark_word(Kind::Data, *stream, *seq);
+        let marked = self.marked;
+        let word = self.word();
+        let Self { templates, contents, seq, cycle, at, bytes, .. } = self;
         let mut view = contents.view();
         let mut low = *seq as u32;
         let mut pace = self.pacer.as_mut().map(|pacer| pacer.batch(now_ns));
@@ -184,15 +228,20 @@ impl Tx {
             if pace.as_ref().is_some_and(|pace| !pace.due()) {
                 return 0;
             }
+            if frame.swapped {
+                view.forget(frame.key);
+            }
             let (size, flow) = (usize::from(cycle[at.cycle]), at.flow);
             let tag = view.tag(templates.id(size, flow));
             if !view.holds(frame.key, tag) && !view.write(templates, (size, flow), word, frame.key, frame.buf)
             {
                 return 0;
             }
-            let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
-            stamp(head, now_ns, low);
-            low = low.wrapping_add(1);
+            if marked {
+                let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
+                stamp(head, now_ns, low);
+                low = low.wrapping_add(1);
+            }
             if let Some(pace) = &mut pace {
                 pace.leave(size);
             }
@@ -238,4 +287,28 @@ impl Tx {
             late: self.pacer.as_ref().map_or(0, Pacer::late),
         }
     }
+}
+
+/// A cycle of sizes from `min` to `max`, each as likely as any other.
+fn draw(min: u16, max: u16) -> Result<Vec<u16>, Error> {
+    check_count("bytes of the largest size", max.into(), u16::MAX.into())?;
+    let Some(span) = max.checked_sub(min) else {
+        return Err(Error::Count {
+            what: "the largest size",
+            value: max.into(),
+            min: min.into(),
+            max: u16::MAX.into(),
+        });
+    };
+    // splitmix64 (Steele, Lea and Flood 2014) of the frame's number.
+    let random = |i: u64| {
+        let mut x = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ x >> 31
+    };
+    let choices = u64::from(span) + 1;
+    // The upper half times the number of choices, shifted down: no choice is more likely by more than 2⁻¹⁶.
+    let size = |i| min + (((random(i) >> 32) * choices) >> 32) as u16;
+    Ok((1..=MAX_CYCLE as u64).map(size).collect())
 }

@@ -81,10 +81,10 @@ fn pkt_gens_letters() {
                 -s 10.0.0.9 -d 10.1.0.1:53 -S 02:00:00:00:00:01 -D 02:00:00:00:00:02";
     let Ok(Command::Tx(args)) = parse(line) else { panic!() };
     assert_eq!(
-        (args.common.port.as_str(), args.common.cpu, args.common.report_ms),
-        ("vale0:1", Some(1), 500)
+        (args.common.port.as_str(), args.common.run.cpus.clone(), args.common.run.report_ms),
+        ("vale0:1", Some(Cpus(vec![1])), 500)
     );
-    assert_eq!(args.common.wait.as_secs(), 2);
+    assert_eq!(args.common.run.wait.as_secs(), 2);
     let spec = args.spec([9; 6]);
     assert_eq!((spec.sizes, spec.count, spec.burst), (Sizes::Fixed(64), None, 64));
     assert_eq!(spec.rate, pktgen::spec::Rate::Pps(1e6));

@@ -1,11 +1,15 @@
 //! Options of the roles on single ports: tx, rx, ping, pong. Letters mean what they mean to pkt-gen.
 
+mod help;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
-use pktgen::spec::{Addressing, PingSpec, PongSpec, Rate, RxSpec, TxSpec};
+use pktgen::ports::fragment::MAX_FRAGMENTS;
+use pktgen::spec::{Addressing, PingSpec, PongSpec, Ranges, Rate, RxSpec, TxSpec};
 
-use super::values::{self, Endpoint};
+use super::values::{self, Cpus, EndpointRange, MacRange};
 use crate::units::{SizeSpec, parse_duration, parse_positive_duration, parse_rate};
 
 /// How a role's report is printed.
@@ -17,12 +21,9 @@ pub enum TrafficFormat {
     Json,
 }
 
-/// Options of every role.
+/// Options of every command on ports: how long, where, and what to print.
 #[derive(Debug, Args)]
-pub struct CommonTrafficArgs {
-    /// Port, as in vale0:1
-    #[arg(short = 'i', long = "interface", value_name = "PORT", value_parser = values::port)]
-    pub port: String,
+pub struct RunArgs {
     /// End after this long: 5, 500ms, 2m [default: at Ctrl-C]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
     pub duration: Option<Duration>,
@@ -33,23 +34,41 @@ pub struct CommonTrafficArgs {
     #[arg(short = 'T', long = "report", value_name = "MS", default_value = "1000",
         value_parser = value_parser!(u64).range(1..=86_400_000))]
     pub report_ms: u64,
-    /// Processor to pin to
-    #[arg(short = 'a', long = "affinity", value_name = "CPU")]
-    pub cpu: Option<u32>,
+    /// Processors to pin threads to, in turn: 2, or 2,4-6; of one, further threads take those after it
+    #[arg(short = 'a', long = "affinity", value_name = "CPUS", value_parser = values::cpus)]
+    pub cpus: Option<Cpus>,
+    /// Never sleep while there is nothing to do
+    #[arg(long)]
+    pub busy: bool,
     /// How to print reports, on standard output
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text")]
     pub format: TrafficFormat,
+}
+
+/// Options of every role.
+#[derive(Debug, Args)]
+pub struct CommonTrafficArgs {
+    /// Port: vale0:1, netmap:eth0, netmap:x{1, eth0 (see Ports)
+    #[arg(short = 'i', long = "interface", value_name = "PORT", value_parser = values::port)]
+    pub port: String,
+    /// Bytes of virtio-net header before each frame: 10 or 12 (netmap ports)
+    #[arg(short = 'H', long = "vnet-header", value_name = "LEN", default_value = "0",
+        value_parser = values::vnet_header)]
+    pub vnet_header: u16,
+    /// How to run it.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// One frame size, said in either way.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct SizeArgs {
-    /// Frame size in bytes without FCS, as pkt-gen counts: 60 is a 64-byte frame
-    #[arg(short = 'l', long, value_name = "LEN", value_parser = values::slot_length)]
+    /// Frame size in bytes without FCS, as pkt-gen counts: 60 is a 64-byte frame; 60-1514 is any of them at random
+    #[arg(short = 'l', long, value_name = "LEN", value_parser = values::slot_lengths)]
     pub length: Option<SizeSpec>,
-    /// Frame size in bytes with FCS, or imix [default: 64]
-    #[arg(long, value_name = "SIZE", value_parser = values::one_size)]
+    /// Frame size in bytes with FCS: 64, a list to take in turn (64,1518), at random (64-1518), or imix [default: 64]
+    #[arg(long, value_name = "SIZE", value_parser = values::sizes_to_send)]
     pub size: Option<SizeSpec>,
 }
 
@@ -83,45 +102,58 @@ impl ProbeSizeArgs {
 /// Addresses in the frames.
 #[derive(Debug, Args)]
 pub struct AddressArgs {
-    /// Source IPv4 address and UDP port
+    /// Source IPv4 address and UDP port, or a range of them: 10.0.0.1:1000-10.0.0.9:1999
     #[arg(short = 's', long, value_name = "IP[:PORT]", default_value = "10.0.0.1:1234",
-        value_parser = values::endpoint)]
-    pub src: Endpoint,
-    /// Destination IPv4 address and UDP port
+        value_parser = values::endpoints)]
+    pub src: EndpointRange,
+    /// Destination IPv4 address and UDP port, or a range of them
     #[arg(short = 'd', long, value_name = "IP[:PORT]", default_value = "10.1.0.1:1234",
-        value_parser = values::endpoint)]
-    pub dst: Endpoint,
-    /// Source Ethernet address [default: the port's own, or one made up]
-    #[arg(short = 'S', long, value_name = "MAC", value_parser = values::source_mac)]
-    pub src_mac: Option<[u8; 6]>,
-    /// Destination Ethernet address; broadcast is flooded to all ports
+        value_parser = values::endpoints)]
+    pub dst: EndpointRange,
+    /// Source Ethernet address, or a range MAC-MAC [default: the port's own, or one made up]
+    #[arg(short = 'S', long, value_name = "MAC", value_parser = values::source_macs)]
+    pub src_mac: Option<MacRange>,
+    /// Destination Ethernet address, or a range MAC-MAC; broadcast is flooded to all ports
     #[arg(short = 'D', long, value_name = "MAC", default_value = "ff:ff:ff:ff:ff:ff",
-        value_parser = values::mac)]
-    pub dst_mac: [u8; 6],
+        value_parser = values::macs)]
+    pub dst_mac: MacRange,
 }
 
 impl AddressArgs {
-    /// The addresses, from a port whose own is `own` unless another was asked for.
+    /// The first addresses, from a port whose own is `own` unless another was asked for.
     pub fn addressing(&self, own: [u8; 6], flows: u32) -> Addressing {
         Addressing {
-            src_mac: self.src_mac.unwrap_or(own),
-            dst_mac: self.dst_mac,
-            src_ip: self.src.ip.octets(),
-            dst_ip: self.dst.ip.octets(),
-            src_port: self.src.port,
-            dst_port: self.dst.port,
+            src_mac: self.src_mac.map_or(own, |macs| macs.first),
+            dst_mac: self.dst_mac.first,
+            src_ip: self.src.first.ip.octets(),
+            dst_ip: self.dst.first.ip.octets(),
+            src_port: self.src.first.port,
+            dst_port: self.dst.first.port,
             flows,
         }
+    }
+
+    /// The last addresses, if any is a range.
+    pub fn ranges(&self, own: [u8; 6]) -> Option<Ranges> {
+        let macs = self.src_mac.unwrap_or(MacRange { first: own, last: own });
+        let one = self.src.first == self.src.last
+            && self.dst.first == self.dst.last
+            && macs.first == macs.last
+            && self.dst_mac.first == self.dst_mac.last;
+        (!one).then(|| Ranges {
+            src_mac: macs.last,
+            dst_mac: self.dst_mac.last,
+            src_ip: self.src.last.ip.octets(),
+            dst_ip: self.dst.last.ip.octets(),
+            src_port: self.src.last.port,
+            dst_port: self.dst.last.port,
+        })
     }
 }
 
 /// Options of `tx`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  vale-bench tx -i vale0:1
-  vale-bench tx -i vale0:1 -l 1514 -R 1M -n 10000000
-  vale-bench tx -i vale0:1 -D 02:00:00:00:00:02 --flows 64 --duration 10")]
+#[command(after_help = help::TX)]
 pub struct TxArgs {
     /// Options of every role.
     #[command(flatten)]
@@ -141,6 +173,23 @@ pub struct TxArgs {
     /// Flows, taken in turn: they vary the UDP source port, then the source address
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub flows: u32,
+    /// Send frames all alike, as pkt-gen does, without number and time in each
+    #[arg(long)]
+    pub raw: bool,
+    /// Threads, each with a ring of its own (netmap ports); 0 for one a ring
+    #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(0..=256))]
+    pub threads: u32,
+    /// Send each frame in so many slots (netmap ports and vale-bench switch)
+    #[arg(short = 'F', long, value_name = "N", default_value = "1",
+        value_parser = value_parser!(u32).range(1..=i64::from(MAX_FRAGMENTS)))]
+    pub fragments: u32,
+    /// Send from memory of this program, not from the ring's buffers (ports of the kernel's VALE)
+    #[arg(short = 'I', long)]
+    pub indirect: bool,
+    /// Send the frames of this pcap file, in turn, as they are
+    #[arg(short = 'P', long, value_name = "FILE", conflicts_with_all = ["length", "size", "flows", "src", "dst",
+        "src_mac", "dst_mac", "raw"])]
+    pub pcap: Option<PathBuf>,
     /// Addresses.
     #[command(flatten)]
     pub addresses: AddressArgs,
@@ -162,10 +211,7 @@ impl TxArgs {
 
 /// Options of `rx`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  vale-bench rx -i vale0:2
-  vale-bench rx -i vale0:2 -T 500 --duration 10 --format json")]
+#[command(after_help = help::RX)]
 pub struct RxArgs {
     /// Options of every role.
     #[command(flatten)]
@@ -176,6 +222,18 @@ pub struct RxArgs {
     /// Most frames a batch
     #[arg(short = 'b', long, value_name = "N", default_value = "512", value_parser = value_parser!(u32).range(1..=4096))]
     pub burst: u32,
+    /// Count frames without looking into them, as pkt-gen does
+    #[arg(long)]
+    pub raw: bool,
+    /// Threads, each with a ring of its own (netmap ports); 0 for one a ring
+    #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(0..=256))]
+    pub threads: u32,
+    /// End once nothing was received for so long after something was; pkt-gen's -W is 1s
+    #[arg(short = 'W', long, value_name = "TIME", value_parser = parse_positive_duration)]
+    pub silence: Option<Duration>,
+    /// Keep what is received in this pcap file
+    #[arg(long, value_name = "FILE")]
+    pub dump: Option<PathBuf>,
 }
 
 impl RxArgs {
@@ -192,11 +250,7 @@ impl RxArgs {
 
 /// Options of `ping`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  vale-bench pong -i vale0:2 &
-  vale-bench ping -i vale0:1 --duration 5
-  vale-bench ping -i vale0:1 -R 1000 -n 10000 --format json")]
+#[command(after_help = help::PING)]
 pub struct PingArgs {
     /// Options of every role.
     #[command(flatten)]
@@ -234,9 +288,7 @@ impl PingArgs {
 
 /// Options of `pong`.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  vale-bench pong -i vale0:2")]
+#[command(after_help = help::PONG)]
 pub struct PongArgs {
     /// Options of every role.
     #[command(flatten)]
@@ -251,6 +303,24 @@ impl PongArgs {
     pub fn spec(&self) -> PongSpec {
         PongSpec { burst: self.burst }
     }
+}
+
+/// Options of `fwd`.
+#[derive(Debug, Args)]
+#[command(after_help = help::FWD)]
+pub struct FwdArgs {
+    /// The two ports, each with -i (see Ports)
+    #[arg(short = 'i', long = "interface", value_name = "PORT", required = true, value_parser = values::port)]
+    pub ports: Vec<String>,
+    /// Most frames a batch
+    #[arg(short = 'b', long, value_name = "N", default_value = "1024", value_parser = value_parser!(u32).range(1..=4096))]
+    pub burst: u32,
+    /// Copy frames even where buffers could change places
+    #[arg(short = 'c', long)]
+    pub copy: bool,
+    /// How to run it.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// pkt-gen's way to say that there is no limit.

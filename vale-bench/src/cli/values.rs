@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::catalogue;
-use crate::units::{SizeSpec, parse_rate, parse_sizes, parse_slot_length};
+use crate::units::{SizeSpec, parse_cpus, parse_rate, parse_sizes, parse_slot_length};
 use pktgen::spec::{Rate, Sizes};
 
 /// The UDP port pkt-gen uses when none is given.
@@ -18,25 +18,70 @@ pub struct Endpoint {
     pub port: u16,
 }
 
-/// `10.0.0.1` or `10.0.0.1:1234`.
-pub(super) fn endpoint(text: &str) -> Result<Endpoint, String> {
-    if text.contains('-') {
-        return Err("a range of addresses is not taken here; --flows N varies the source".into());
+/// Addresses and ports from one to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointRange {
+    /// The first.
+    pub first: Endpoint,
+    /// The last: neither address nor port is below the first's.
+    pub last: Endpoint,
+}
+
+/// Ethernet addresses from one to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MacRange {
+    /// The first.
+    pub first: [u8; 6],
+    /// The last, not below it.
+    pub last: [u8; 6],
+}
+
+/// `10.0.0.1`, `10.0.0.1:1000` or `10.0.0.1:1000-10.0.0.9:1999`.
+pub(super) fn endpoints(text: &str) -> Result<EndpointRange, String> {
+    let (first, last) = text.split_once('-').map_or((text, None), |(first, last)| (first, Some(last)));
+    let first = endpoint(first, DEFAULT_UDP_PORT)?;
+    let last = last.map_or(Ok(first), |last| endpoint(last, first.port))?;
+    if last.ip < first.ip || last.port < first.port {
+        return Err(format!("the range {text:?} runs backwards"));
     }
+    Ok(EndpointRange { first, last })
+}
+
+/// `10.0.0.1` or `10.0.0.1:1234`.
+fn endpoint(text: &str, default: u16) -> Result<Endpoint, String> {
     let (ip, port) = match text.split_once(':') {
         Some((ip, port)) => (ip, Some(port)),
         None => (text, None),
     };
     let ip = ip.parse().map_err(|_| format!("{ip:?} is not an IPv4 address, as in 10.0.0.1:1234"))?;
     let port = match port {
-        None => DEFAULT_UDP_PORT,
+        None => default,
         Some(port) => port.parse().map_err(|_| format!("{port:?} is not a UDP port (0 to 65535)"))?,
     };
     Ok(Endpoint { ip, port })
 }
 
+/// One Ethernet address, or a range `MAC-MAC`.
+pub(super) fn macs(text: &str) -> Result<MacRange, String> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let range = MacRange { first: mac(first)?, last: mac(last)? };
+    if range.last < range.first {
+        return Err(format!("the range {text:?} runs backwards"));
+    }
+    Ok(range)
+}
+
+/// The addresses frames come from: none that is a group's, or a switch would learn nothing from it.
+pub(super) fn source_macs(text: &str) -> Result<MacRange, String> {
+    let range = macs(text)?;
+    if range.first[0] & 1 == 1 || range.first[0] != range.last[0] {
+        return Err(format!("{text} is or holds a group's address; a sender needs one of its own"));
+    }
+    Ok(range)
+}
+
 /// `aa:bb:cc:dd:ee:00`.
-pub(super) fn mac(text: &str) -> Result<[u8; 6], String> {
+fn mac(text: &str) -> Result<[u8; 6], String> {
     let wrong = || format!("{text:?} is not an Ethernet address, as in 02:00:00:00:00:01");
     let mut mac = [0; 6];
     let mut parts = text.split(':');
@@ -50,13 +95,37 @@ pub(super) fn mac(text: &str) -> Result<[u8; 6], String> {
     if parts.next().is_some() { Err(wrong()) } else { Ok(mac) }
 }
 
-/// The address frames come from: one that is no group's, or a switch would learn nothing from it.
-pub(super) fn source_mac(text: &str) -> Result<[u8; 6], String> {
-    let mac = mac(text)?;
-    if mac[0] & 1 == 1 {
-        return Err(format!("{text} is a group's address; a sender needs one of its own"));
+/// Processors of threads, in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cpus(pub Vec<u32>);
+
+impl Cpus {
+    /// The processor of thread `i` of a process that may use `usable`: of the list, in turn; of a single one, that
+    /// one and those after it.
+    pub fn of(&self, i: usize, usable: &[u32]) -> u32 {
+        match self.0.as_slice() {
+            [first] => {
+                let at = usable.iter().position(|cpu| cpu == first).unwrap_or(0);
+                usable.get((at + i) % usable.len().max(1)).copied().unwrap_or(*first)
+            }
+            list => list[i % list.len()],
+        }
     }
-    Ok(mac)
+}
+
+/// `2` or `2,4-6`.
+pub(super) fn cpus(text: &str) -> Result<Cpus, String> {
+    parse_cpus(text).map(Cpus).map_err(|error| error.to_string())
+}
+
+/// A length that a virtio-net header has, or 0 for none.
+pub(super) fn vnet_header(text: &str) -> Result<u16, String> {
+    match text {
+        "0" => Ok(0),
+        "10" => Ok(10),
+        "12" => Ok(12),
+        _ => Err(format!("{text:?} is not the length of a virtio-net header: 10 or 12, or 0 for none")),
+    }
 }
 
 /// An even number of guests that one switch can hold.
@@ -99,8 +168,42 @@ pub(super) fn port(text: &str) -> Result<String, String> {
     }
 }
 
+/// A frame size, several to take in turn, or a range to take from at random.
+pub(super) fn sizes_to_send(text: &str) -> Result<SizeSpec, String> {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((min, max)) = text.split_once('-').filter(|(min, max)| number(min) && number(max)) {
+        let bytes = |text: &str| Ok::<_, String>(fixed_size(text)?.max());
+        return random(text, bytes(min)?, bytes(max)?);
+    }
+    let list = parse_sizes(text).map_err(|error| error.to_string())?;
+    if let [one] = list.as_slice() {
+        return Ok(one.clone());
+    }
+    let sizes = list.iter().flat_map(|size| match &size.sizes {
+        Sizes::Fixed(size) => vec![*size],
+        Sizes::Cycle(sizes) => sizes.clone(),
+        Sizes::Random { min, max } => vec![*min, *max],
+    });
+    Ok(SizeSpec { label: text.to_owned(), sizes: Sizes::Cycle(sizes.collect()) })
+}
+
+/// pkt-gen's `-l`, a length without FCS, or a range to take from at random.
+pub(super) fn slot_lengths(text: &str) -> Result<SizeSpec, String> {
+    match text.split_once('-').filter(|(min, _)| !min.is_empty()) {
+        Some((min, max)) => random(text, slot_length(min)?.max(), slot_length(max)?.max()),
+        None => slot_length(text),
+    }
+}
+
+fn random(text: &str, min: u16, max: u16) -> Result<SizeSpec, String> {
+    if min > max {
+        return Err(format!("the range {text:?} runs backwards"));
+    }
+    Ok(SizeSpec { label: text.to_owned(), sizes: Sizes::Random { min, max } })
+}
+
 /// One frame size or mix.
-pub(super) fn one_size(text: &str) -> Result<SizeSpec, String> {
+fn one_size(text: &str) -> Result<SizeSpec, String> {
     match parse_sizes(text).map_err(|error| error.to_string())?.as_slice() {
         [one] => Ok(one.clone()),
         _ => Err(format!("{text:?} has several sizes; a sender has one, or imix")),
@@ -112,7 +215,9 @@ pub(super) fn fixed_size(text: &str) -> Result<SizeSpec, String> {
     let size = one_size(text)?;
     match size.sizes {
         Sizes::Fixed(_) => Ok(size),
-        Sizes::Cycle(_) => Err(format!("{text:?} is a mix; probes have one size, as in 64")),
+        Sizes::Cycle(_) | Sizes::Random { .. } => {
+            Err(format!("{text:?} is a mix; probes have one size, as in 64"))
+        }
     }
 }
 
@@ -141,16 +246,28 @@ mod tests {
     #[test]
     fn addresses() {
         let one = Endpoint { ip: Ipv4Addr::new(10, 0, 0, 1), port: 1234 };
-        assert_eq!(endpoint("10.0.0.1"), Ok(one));
-        assert_eq!(endpoint("10.0.0.1:53"), Ok(Endpoint { port: 53, ..one }));
-        assert!(endpoint("10.0.0.1-10.0.0.9").unwrap_err().contains("--flows"));
-        assert!(endpoint("10.0.0").unwrap_err().contains("not an IPv4 address"));
-        assert!(endpoint("10.0.0.1:70000").unwrap_err().contains("not a UDP port"));
+        let range = |first, last| Ok(EndpointRange { first, last });
+        assert_eq!(endpoints("10.0.0.1"), range(one, one));
+        let dns = Endpoint { port: 53, ..one };
+        assert_eq!(endpoints("10.0.0.1:53"), range(dns, dns));
+        let nine = Endpoint { ip: Ipv4Addr::new(10, 0, 0, 9), port: 53 };
+        assert_eq!(endpoints("10.0.0.1:53-10.0.0.9"), range(dns, nine));
+        assert_eq!(endpoints("10.0.0.1:53-10.0.0.9:60"), range(dns, Endpoint { port: 60, ..nine }));
+        assert!(endpoints("10.0.0.9-10.0.0.1").unwrap_err().contains("backwards"));
+        assert!(endpoints("10.0.0.1:9-10.0.0.1:8").unwrap_err().contains("backwards"));
+        assert!(endpoints("10.0.0").unwrap_err().contains("not an IPv4 address"));
+        assert!(endpoints("10.0.0.1-").unwrap_err().contains("not an IPv4 address"));
+        assert!(endpoints("10.0.0.1:70000").unwrap_err().contains("not a UDP port"));
         assert_eq!(mac("ff:FF:0:1:a:0b"), Ok([255, 255, 0, 1, 10, 11]));
+        let macs_of = |last| Ok(MacRange { first: [2, 0, 0, 0, 0, 1], last });
+        assert_eq!(macs("2:0:0:0:0:1-2:0:0:0:1:0"), macs_of([2, 0, 0, 0, 1, 0]));
+        assert_eq!(source_macs("2:0:0:0:0:1"), macs_of([2, 0, 0, 0, 0, 1]));
+        assert!(macs("2:0:0:0:0:1-2:0:0:0:0:0").unwrap_err().contains("backwards"));
+        assert!(source_macs("2:0:0:0:0:1-4:0:0:0:0:0").unwrap_err().contains("group"));
         for wrong in ["", "1:2:3:4:5", "1:2:3:4:5:6:7", "1:2:3:4:5:100", "1:2:3:4:5:+6", "1-2-3-4-5-6"] {
             assert!(mac(wrong).unwrap_err().contains("not an Ethernet address"), "{wrong}");
         }
-        assert!(source_mac("01:00:5e:00:00:01").unwrap_err().contains("group"));
+        assert!(source_macs("01:00:5e:00:00:01").unwrap_err().contains("group"));
     }
 
     #[test]
@@ -164,6 +281,19 @@ mod tests {
         for wrong in ["v0", "vale0:1", "vale 0", "vale_with_long_name"] {
             assert!(switch_name(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(sizes_to_send("64,128").unwrap().sizes, Sizes::Cycle(vec![64, 128]));
+        assert_eq!(sizes_to_send("64-128").unwrap().sizes, Sizes::Random { min: 64, max: 128 });
+        assert_eq!(slot_lengths("60-124").unwrap().sizes, Sizes::Random { min: 64, max: 128 });
+        assert_eq!(slot_lengths("60").unwrap().sizes, Sizes::Fixed(64));
+        for wrong in ["128-64", "64-", "-64", "0-64", "64-128-256"] {
+            assert!(sizes_to_send(wrong).is_err(), "{wrong}");
+            assert!(slot_lengths(wrong).is_err(), "{wrong}");
+        }
+        let usable = [0, 1, 4, 5];
+        let of = |text| (0..4).map(|i| cpus(text).unwrap().of(i, &usable)).collect::<Vec<_>>();
+        assert_eq!((of("1"), of("5,0")), (vec![1, 4, 5, 0], vec![5, 0, 5, 0]));
+        assert_eq!((vnet_header("12"), vnet_header("0")), (Ok(12), Ok(0)));
+        assert!(vnet_header("11").unwrap_err().contains("10 or 12"));
         assert!(one_size("64,128").unwrap_err().contains("several"));
         assert_eq!(one_size("imix").unwrap().label, "imix");
         assert!(fixed_size("imix").unwrap_err().contains("one size"));

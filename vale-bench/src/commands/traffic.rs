@@ -1,121 +1,195 @@
-//! `tx`, `rx`, `ping` and `pong`: one role on one port, in this process.
+//! `tx`, `rx`, `ping`, `pong` and `fwd`: roles on ports of this process's own, without guests.
 
+mod any;
+mod dump;
+mod fwd;
 mod open;
+mod pcap;
+mod session;
 mod show;
 
-use crate::cli::{CommonTrafficArgs, PingArgs, PongArgs, RxArgs, TxArgs};
+use crate::cli::{CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, RxArgs, TxArgs};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
-use crate::machine::usable_cpus;
-use open::{AnyPort, open};
-use pktgen::counters::Counters;
-use pktgen::engine::{Engine, EngineThread, Phase, PortEngine};
+use any::Tapped;
+use dump::Dump;
+use open::{Wish, open};
+use pktgen::counters::{Counters, Snapshot};
+use pktgen::engine::PortEngine;
+use pktgen::frame::FCS;
 use pktgen::port::Port;
-use pktgen::spec::{IdlePolicy, PortRoles, WorkReport};
+use pktgen::ports::fragment::MIN_FRAGMENT;
+use pktgen::ports::kernel::Form;
+use pktgen::roles::tx::Tx;
+use pktgen::spec::{PortReport, PortRoles, TxSpec, WorkReport};
+use session::{Limits, Session, check_cpus};
 use show::Show;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Polls for a while, then sleeps until kicked: a port alone has its thread for itself.
-const IDLE: IdlePolicy = IdlePolicy { spin: 1000, nap_us: 20, longest_nap_us: 0, wait_after_us: 2_000 };
-/// How long the engine may take to end.
-const END: Duration = Duration::from_secs(5);
-/// How often a count limit is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs `tx`.
 pub fn tx(args: &TxArgs) -> Result<(), Fail> {
-    let (port, own) = open_port(&args.common)?;
-    let roles = PortRoles { tx: Some(args.spec(own)), ..PortRoles::default() };
-    run(&args.common, port, roles, None)
+    let frames = args.pcap.as_deref().map(pcap::frames).transpose()?;
+    check_tx(args)?;
+    let longest = match &frames {
+        Some(frames) => frames.iter().map(|frame| frame.len()).max().unwrap_or(0).min(u16::MAX.into()) as u16,
+        None => args.size.spec().max() - FCS,
+    };
+    let indirect = if args.indirect { longest } else { 0 };
+    let form = Form { fragments: args.fragments, indirect, ..Form::default() };
+    let (ports, own) = open_ports(&args.common, Wish { form, threads: args.threads })?;
+    let ranges = args.addresses.ranges(own);
+    let threads = ports.len();
+    let mut members = Vec::new();
+    for (i, port) in ports.into_iter().enumerate() {
+        let spec = share(args.spec(own), i, threads);
+        let tx = match &frames {
+            Some(frames) => Tx::of_frames(&spec, frames.clone(), port.info()),
+            None => Tx::with_ranges(&spec, ranges.as_ref(), port.info()),
+        };
+        let tx = tx.map_err(Fail::usage)?;
+        let tx = if args.raw { tx.unmarked() } else { tx };
+        members.push((port, PortRoles { tx: Some(spec), ..PortRoles::default() }, Some(tx)));
+    }
+    run(&args.common, members, Limits::default(), false)
+}
+
+/// Refuses what only the options together show to be wrong.
+fn check_tx(args: &TxArgs) -> Result<(), Fail> {
+    if args.flows > 1 && args.addresses.ranges([2, 0, 0, 0, 0, 0]).is_some() {
+        return Err(Fail::usage("--flows varies the source; with ranges of addresses, those make the flows"));
+    }
+    let least = u64::from(args.fragments) * u64::from(MIN_FRAGMENT) + u64::from(FCS);
+    if args.fragments > 1 && args.pcap.is_none() && u64::from(args.size.spec().min()) < least {
+        return Err(Fail::usage(format!(
+            "-F {}: a fragment has at least {MIN_FRAGMENT} bytes, so frames must have at least {least} with FCS",
+            args.fragments
+        )));
+    }
+    Ok(())
+}
+
+/// Thread `i`'s part of what `threads` are to send: a stream of its own, and its share of count and rate.
+fn share(spec: TxSpec, i: usize, threads: usize) -> TxSpec {
+    use pktgen::spec::Rate::{L1Bps, L2Bps, Max, Pps};
+    let (i, n) = (i as u64, threads as u64);
+    let count = spec.count.map(|count| count / n + u64::from(i < count % n));
+    let rate = match spec.rate {
+        Max => Max,
+        Pps(rate) => Pps(rate / n as f64),
+        L1Bps(rate) => L1Bps(rate / n as f64),
+        L2Bps(rate) => L2Bps(rate / n as f64),
+    };
+    TxSpec { stream: i as u16, count, rate, ..spec }
 }
 
 /// Runs `rx`.
 pub fn rx(args: &RxArgs) -> Result<(), Fail> {
-    let (port, _) = open_port(&args.common)?;
+    if args.dump.is_some() && args.threads != 1 {
+        return Err(Fail::usage("--dump keeps what one thread receives; leave out -p"));
+    }
+    let wish = Wish { threads: args.threads, ..Wish::default() };
+    let (mut ports, _) = open_ports(&args.common, wish)?;
+    let mut outcome = None;
+    if let (Some(path), [port]) = (&args.dump, ports.as_mut_slice()) {
+        let dump = Dump::create(path)?;
+        outcome = Some(dump.outcome());
+        port.dump = Some(dump);
+    }
     let roles = PortRoles { rx: Some(args.spec()), ..PortRoles::default() };
-    run(&args.common, port, roles, args.limit())
+    let members = ports.into_iter().map(|port| (port, roles.clone(), None)).collect();
+    let limits = Limits { frames: args.limit(), silence: args.silence };
+    run(&args.common, members, limits, args.raw)?;
+    match outcome.and_then(|outcome| outcome.take()) {
+        None => Ok(()),
+        Some(e) => Err(Fail::failed(e).context("--dump: not all of what was received is in the file")),
+    }
 }
 
 /// Runs `ping`.
 pub fn ping(args: &PingArgs) -> Result<(), Fail> {
-    let (port, own) = open_port(&args.common)?;
-    let roles = PortRoles { ping: Some(args.spec(own)), ..PortRoles::default() };
-    run(&args.common, port, roles, None)
+    if args.addresses.ranges([2, 0, 0, 0, 0, 0]).is_some() {
+        return Err(Fail::usage("ping has one pair of addresses; ranges are for tx"));
+    }
+    let (ports, own) = open_ports(&args.common, Wish { threads: 1, ..Wish::default() })?;
+    one(&args.common, ports, PortRoles { ping: Some(args.spec(own)), ..PortRoles::default() })
 }
 
 /// Runs `pong`.
 pub fn pong(args: &PongArgs) -> Result<(), Fail> {
-    let (port, _) = open_port(&args.common)?;
-    let roles = PortRoles { pong: Some(args.spec()), ..PortRoles::default() };
-    run(&args.common, port, roles, None)
+    let (ports, _) = open_ports(&args.common, Wish { threads: 1, ..Wish::default() })?;
+    one(&args.common, ports, PortRoles { pong: Some(args.spec()), ..PortRoles::default() })
+}
+
+/// Runs `fwd`.
+pub fn fwd(args: &FwdArgs) -> Result<(), Fail> {
+    fwd::run(args)
 }
 
 /// Opens the port, with everything in place that ends this process in good order.
-fn open_port(common: &CommonTrafficArgs) -> Result<(AnyPort, [u8; 6]), Fail> {
-    if let Some(cpu) = common.cpu.filter(|cpu| !usable_cpus().contains(cpu)) {
-        return Err(Fail::usage(format!("-a {cpu}: this process may not use processor {cpu}")));
-    }
+fn open_ports(common: &CommonTrafficArgs, wish: Wish) -> Result<(Vec<Tapped>, [u8; 6]), Fail> {
+    check_cpus(&common.run)?;
     Interrupt::install()?;
-    open(&common.port)
+    let form = Form { header: common.vnet_header, ..wish.form };
+    let (ports, own) = open(&common.port, Wish { form, ..wish })?;
+    Ok((ports.into_iter().map(|port| Tapped { port, dump: None }).collect(), own))
 }
 
-fn run(common: &CommonTrafficArgs, port: AnyPort, roles: PortRoles, limit: Option<u64>) -> Result<(), Fail> {
-    match port {
-        AnyPort::Uvale(port) => drive(common, port, roles, limit),
-        AnyPort::Packet(port) => drive(common, port, roles, limit),
-    }
+/// A port, what it does, and its sender if it has been made.
+type Member = (Tapped, PortRoles, Option<Tx>);
+
+fn one(common: &CommonTrafficArgs, ports: Vec<Tapped>, roles: PortRoles) -> Result<(), Fail> {
+    let members = ports.into_iter().map(|port| (port, roles.clone(), None)).collect();
+    run(common, members, Limits::default(), false)
 }
 
-fn drive<P: Port + 'static>(
-    common: &CommonTrafficArgs,
-    port: P,
-    roles: PortRoles,
-    limit: Option<u64>,
-) -> Result<(), Fail> {
-    let interrupt = Interrupt::install()?;
-    let counters: Arc<Counters> = Arc::default();
-    let mut engine = Engine::new(IDLE);
-    engine.add(PortEngine::new(port, &roles, counters.clone()).map_err(Fail::usage)?);
-    let cpu = common.cpu.map(|cpu| cpu as usize);
-    let mut engine = EngineThread::spawn("engine", cpu, engine).map_err(Fail::failed)?;
-
-    engine.enter(Phase::Receive, END).map_err(Fail::failed)?;
-    let waited = interrupt.sleep(common.wait);
-    engine.enter(Phase::Send, END).map_err(Fail::failed)?;
-    let mut show = Show::new(common, &roles, counters.snapshot());
-    let began = Instant::now();
-    let every = Duration::from_millis(common.report_ms);
-    let mut next = began + every;
-    // An engine without a sender has nothing to finish, and says at once that it has.
-    let sends = roles.tx.is_some() || roles.ping.is_some();
-    while waited.is_ok() {
-        let left = common.duration.map_or(LOOK, |d| d.saturating_sub(began.elapsed()));
-        let pause = LOOK.min(left).min(next.saturating_duration_since(Instant::now()));
-        if interrupt.sleep(pause).is_err() || (sends && engine.done()) || engine.ended() {
-            break;
-        }
-        if common.duration.is_some_and(|d| began.elapsed() >= d) {
-            break;
-        }
-        let now = counters.snapshot();
-        if limit.is_some_and(|limit| now.rx_frames >= limit) {
-            break;
-        }
-        if Instant::now() >= next {
-            next += every;
-            if !show.interval(&now)? {
-                break;
-            }
-        }
+/// Runs each port with its roles on a thread of its own, and tells what came of it.
+fn run(common: &CommonTrafficArgs, members: Vec<Member>, limits: Limits, raw: bool) -> Result<(), Fail> {
+    let Some(first) = members.first().map(|(_, roles, _)| roles.clone()) else { return Ok(()) };
+    let mut session = Session::new(&common.run, members.iter().any(|(port, ..)| port.port.is_kernel()));
+    let mut counters: Vec<Arc<Counters>> = Vec::new();
+    for (port, roles, tx) in members {
+        let theirs: Arc<Counters> = Arc::default();
+        let engine = match tx {
+            Some(tx) => PortEngine::with_sender(port, Some(tx), &roles, theirs.clone()),
+            None => PortEngine::new(port, &roles, theirs.clone()),
+        };
+        let engine = engine.map_err(Fail::usage)?;
+        session.add(if raw { engine.raw_receiver() } else { engine })?;
+        counters.push(theirs);
     }
-    // What is in the ring is sent, and what is under way arrives, before the port goes.
-    engine.enter(Phase::StopSend, END).map_err(Fail::failed)?;
-    let reports = engine.finish(END).map_err(Fail::failed)?;
-    let Some(WorkReport::Port(report)) = reports.into_iter().next() else {
-        return Err(Fail::failed(anyhow::anyhow!("the engine had no port to report of")));
-    };
-    show.end(&counters.snapshot(), &report)?;
-    // A Ctrl-C is the usual end of these commands and no failure.
-    Ok(())
+    let sends = first.tx.is_some() || first.ping.is_some();
+    let total = || counters.iter().fold(Snapshot::default(), |sum, one| add(sum, &one.snapshot()));
+    let mut show = Show::new(common, &first, Snapshot::default());
+    let reports = session.run(sends, limits, &total, &mut |begin, now| {
+        if begin {
+            show = Show::new(common, &first, *now);
+            return Ok(true);
+        }
+        show.interval(now)
+    })?;
+    let report = reports.into_iter().map(|report| match report {
+        WorkReport::Port(report) => report,
+        WorkReport::Fwd(_) => PortReport::default(),
+    });
+    let Some(report) = report.reduce(show::merge) else { return Ok(()) };
+    show.end(&total(), &report)
+}
+
+/// The counters of several threads as one port's.
+fn add(sum: Snapshot, one: &Snapshot) -> Snapshot {
+    Snapshot {
+        heartbeat: sum.heartbeat + one.heartbeat,
+        tx_frames: sum.tx_frames + one.tx_frames,
+        tx_bytes: sum.tx_bytes + one.tx_bytes,
+        tx_full: sum.tx_full + one.tx_full,
+        rx_frames: sum.rx_frames + one.rx_frames,
+        rx_bytes: sum.rx_bytes + one.rx_bytes,
+        echoes: sum.echoes + one.echoes,
+        rx_missing: sum.rx_missing + one.rx_missing,
+        rx_reordered: sum.rx_reordered + one.rx_reordered,
+        rx_duplicate: sum.rx_duplicate + one.rx_duplicate,
+        rx_corrupt: sum.rx_corrupt + one.rx_corrupt,
+        rx_foreign: sum.rx_foreign + one.rx_foreign,
+        phase: one.phase,
+    }
 }

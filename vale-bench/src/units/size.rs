@@ -37,6 +37,16 @@ impl SizeSpec {
         match &self.sizes {
             Sizes::Fixed(size) => *size,
             Sizes::Cycle(sizes) => sizes.iter().copied().max().unwrap_or(0),
+            Sizes::Random { max, .. } => *max,
+        }
+    }
+
+    /// The smallest frame in it.
+    pub fn min(&self) -> u16 {
+        match &self.sizes {
+            Sizes::Fixed(size) => *size,
+            Sizes::Cycle(sizes) => sizes.iter().copied().min().unwrap_or(0),
+            Sizes::Random { min, .. } => *min,
         }
     }
 
@@ -45,6 +55,7 @@ impl SizeSpec {
         let sizes_bytes = match &self.sizes {
             Sizes::Fixed(size) => vec![*size],
             Sizes::Cycle(sizes) => sizes.clone(),
+            Sizes::Random { min, max } => vec![*min, *max],
         };
         crate::result::FrameSize { label: self.label.clone(), sizes_bytes }
     }

@@ -1,69 +1,158 @@
-//! Opens a port by its name.
+//! Opens a port by its name: of a running `vale-bench switch`, of the kernel's netmap, or an interface by packet
+//! socket.
+//!
+//! A plain VALE port (`vale0:1`) is one of the switch called `vale0` that runs in this user's name, if one does, and
+//! else one of the kernel's VALE. All other netmap names, and names with flags or options, are the kernel's alone.
+//! Names that are none of netmap's are interfaces.
 
 use super::super::switch::socket;
+use super::any::{AnyPort, UvalePort};
 use crate::exit::{Exit, Fail};
-use netmap_rs::portspec::{PortSpec, PortSpecError};
-use pktgen::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use netmap_rs::kernel::{KernelError, KernelPort, Register};
+use netmap_rs::portspec::{PortSpec, PortSpecError, RegMode, RingId};
+use pktgen::port::Port;
 use pktgen::ports::csb::CsbIo;
+use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
-use std::time::Duration;
+use std::path::Path;
 use uvale::daemon::{self, DaemonError};
 
-/// A port on a running switch; gone when dropped.
-pub(super) struct UvalePort {
-    io: CsbIo,
-    /// The connection that keeps the port.
-    link: daemon::Link,
+/// Where netmap is.
+const DEVICE: &str = "/dev/netmap";
+
+/// How to open a port.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish {
+    /// How frames lie in slots.
+    pub(super) form: Form,
+    /// Threads that are to use it, each with a ring of its own; 0 for one a ring.
+    pub(super) threads: u32,
 }
 
-/// A port of any kind that there is.
-pub(super) enum AnyPort {
-    /// On the embedded VALE.
-    Uvale(UvalePort),
-    /// A network interface of this host, by packet socket.
-    Packet(PacketPort),
-}
-
-/// Opens the port called `name`; it comes with the Ethernet address to send from.
-pub(super) fn open(name: &str) -> Result<(AnyPort, [u8; 6]), Fail> {
+/// Opens the port called `name`, once for each thread; it comes with the Ethernet address to send from.
+pub(super) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
     let interface = match name.parse::<PortSpec>() {
-        Ok(spec) => return open_switch_port(name, &spec),
+        Ok(spec) => return open_netmap(name, &spec, wish),
         Err(PortSpecError::NotNetmap { .. }) => name.strip_prefix("packet:").unwrap_or(name),
         Err(e) => return Err(Fail::usage(e)),
     };
+    plain(name, wish, "an interface by packet socket")?;
     let port =
         PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
-    Ok((AnyPort::Packet(port), mac))
+    Ok((vec![AnyPort::Packet(port)], mac))
 }
 
-fn open_switch_port(name: &str, spec: &PortSpec) -> Result<(AnyPort, [u8; 6]), Fail> {
-    let Some(switch) = spec.name.switch() else {
-        let sentence = format!(
-            "{name} is a port of the netmap kernel module, which this version does not open: \
-             name a port of a running switch (vale0:1) or an interface (eth0)"
-        );
-        return Err(Fail::usage(sentence));
+fn open_netmap(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
+    let plain_switch =
+        spec.name.switch().filter(|switch| spec.to_string() == format!("{switch}:{}", spec.name.port()));
+    let Some(switch) = plain_switch else { return open_kernel(name, spec, wish) };
+    let path = socket(switch)?;
+    match daemon::attach(&path, spec.name.port(), None) {
+        Ok(remote) => {
+            let form = Form { fragments: 0, ..wish.form };
+            plain(name, Wish { form, ..wish }, "a port of the embedded VALE")?;
+            let mac = made_up_mac(name);
+            let (port, link) = remote.split();
+            let io = CsbIo::new(port, name, "uvale", Some(mac)).in_fragments(wish.form.fragments);
+            Ok((vec![AnyPort::Uvale(UvalePort { io, link })], mac))
+        }
+        Err(DaemonError::NotRunning { .. }) if Path::new(DEVICE).exists() => open_kernel(name, spec, wish),
+        Err(DaemonError::NotRunning { .. }) => Err(Fail::host(format!(
+            "no switch called {switch} is running: start one with `vale-bench switch --name {switch}`, or load the \
+             netmap module for the kernel's VALE (there is no {DEVICE})"
+        ))),
+        Err(DaemonError::Refused { reason, .. }) => {
+            Err(Fail::failed(anyhow::anyhow!("switch {switch} refused {name}: {reason}")))
+        }
+        Err(e) => Err(Fail::failed(e)),
+    }
+}
+
+/// Refuses what only ports of the kernel's netmap can do.
+fn plain(name: &str, wish: Wish, kind: &str) -> Result<(), Fail> {
+    let Form { header, fragments, indirect } = wish.form;
+    let option = match (header > 0, fragments > 1, indirect > 0, wish.threads > 1) {
+        (true, ..) => "-H",
+        (_, true, ..) => "-F",
+        (_, _, true, _) => "-I",
+        (.., true) => "-p",
+        _ => return Ok(()),
     };
-    let plain = format!("{switch}:{}", spec.name.port());
-    if spec.to_string() != plain {
+    Err(Fail::usage(format!("{option} needs a port of the kernel's netmap, and {name} is {kind}")))
+}
+
+fn open_kernel(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
+    let host = |e: KernelError| Fail::failed(e).with_exit(Exit::Host);
+    if wish.form.indirect > 0 && (spec.name.switch().is_none() || spec.name.pipe().is_some()) {
         return Err(Fail::usage(format!(
-            "a port of the embedded VALE has no rings to choose or flags: say {plain}"
+            "-I needs a port of a VALE switch: {name} would send what lies in its buffers instead"
         )));
     }
-    let path = socket(switch)?;
-    let remote = daemon::attach(&path, spec.name.port(), None).map_err(|e| match e {
-        DaemonError::NotRunning { .. } => Fail::host(format!(
-            "no switch called {switch} is running: start one with `vale-bench switch --name {switch}`"
-        )),
-        DaemonError::Refused { reason, .. } => {
-            Fail::failed(anyhow::anyhow!("switch {switch} refused {name}: {reason}"))
-        }
-        e => Fail::failed(e),
-    })?;
-    let mac = made_up_mac(name);
-    let (port, link) = remote.split();
-    Ok((AnyPort::Uvale(UvalePort { io: CsbIo::new(port, name, "uvale", Some(mac)), link }), mac))
+    let mac = interface_mac(spec).unwrap_or_else(|| made_up_mac(name));
+    let register =
+        |spec: &PortSpec| Register::new(spec.clone()).no_tx_poll(true).accept_vnet_hdr(wish.form.header > 0);
+    let wrap = |port: KernelPort| -> Result<AnyPort, Fail> {
+        set_header(name, spec, &port, wish.form.header)?;
+        let io = KernelIo::new(port, name, Some(mac), wish.form).map_err(Fail::usage)?;
+        Ok(AnyPort::Kernel(Box::new(io)))
+    };
+    if wish.threads == 1 {
+        let port = KernelPort::open(register(spec)).map_err(host)?;
+        return Ok((vec![wrap(port)?], mac));
+    }
+    if spec.mode != RegMode::AllNic {
+        return Err(Fail::usage(format!(
+            "-p gives each thread a ring of the port, and {name} names rings already"
+        )));
+    }
+    let ring = |i| {
+        let id = RingId::new(i).expect("fewer rings than ring numbers");
+        KernelPort::open(register(&PortSpec { mode: RegMode::OneNic(id), ..spec.clone() })).map_err(host)
+    };
+    let first = ring(0)?;
+    let reply = &first.registered().reply;
+    let rings = u32::from(reply.nr_tx_rings.min(reply.nr_rx_rings));
+    let threads = if wish.threads == 0 { rings } else { wish.threads };
+    if threads > rings {
+        return Err(Fail::usage(format!(
+            "-p {threads}: {name} has {rings} ring(s), and each thread needs one"
+        )));
+    }
+    let mut ports = vec![wrap(first)?];
+    for i in 1..threads {
+        ports.push(wrap(ring(i as u16)?)?);
+    }
+    Ok((ports, mac))
+}
+
+/// Sees to it that packets on the port begin with a header of `wanted` bytes: says so to a VALE port, and takes what
+/// another one has.
+fn set_header(name: &str, spec: &PortSpec, port: &KernelPort, wanted: u16) -> Result<(), Fail> {
+    let Some(control) = port.control().filter(|_| wanted > 0) else { return Ok(()) };
+    let host = |e: KernelError| Fail::failed(e).with_exit(Exit::Host);
+    if spec.name.switch().is_some() && spec.name.pipe().is_none() {
+        control.set_port_header(&spec.name, wanted.into()).map_err(host)?;
+    }
+    match control.port_header(&spec.name).map_err(host)? {
+        found if found == u32::from(wanted) => Ok(()),
+        found => Err(Fail::usage(format!("-H {wanted}: {name} has headers of {found} bytes"))),
+    }
+}
+
+/// The address of the interface that a port belongs to.
+fn interface_mac(spec: &PortSpec) -> Option<[u8; 6]> {
+    if spec.name.switch().is_some() || spec.name.pipe().is_some() {
+        return None;
+    }
+    let path = Path::new("/sys/class/net").join(spec.name.port()).join("address");
+    let text = std::fs::read_to_string(path).ok()?;
+    let mut mac = [0; 6];
+    let mut parts = text.trim().split(':');
+    for byte in &mut mac {
+        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+    }
+    (parts.next().is_none() && mac != [0; 6]).then_some(mac)
 }
 
 /// A locally administered address made from the port's name, the same each time.
@@ -75,59 +164,18 @@ fn made_up_mac(name: &str) -> [u8; 6] {
     [0x02, a, b, c, d, e]
 }
 
-impl UvalePort {
-    /// What failed is the port, or the whole switch behind it: of a switch that is killed the doorbell may end a
-    /// moment before the connection does.
-    #[cold]
-    fn explain(&self, error: PortError) -> PortError {
-        use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-        let ended = error.source.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        if !matches!(ended, Some(BrokenPipe | ConnectionReset | UnexpectedEof)) && self.link.alive() {
-            return error;
-        }
-        let source = std::io::Error::new(BrokenPipe, "its switch is gone");
-        PortError { port: self.io.info().name.clone(), operation: "go on with", source: source.into() }
-    }
-}
-
-impl Port for UvalePort {
-    fn info(&self) -> &PortInfo {
-        self.io.info()
-    }
-
-    #[inline]
-    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError> {
-        self.io.tx_batch(max, fill).map_err(|e| self.explain(e))
-    }
-
-    #[inline]
-    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
-        self.io.rx_batch(max, sink).map_err(|e| self.explain(e))
-    }
-
-    fn tx_pending(&mut self) -> Result<u32, PortError> {
-        self.io.tx_pending().map_err(|e| self.explain(e))
-    }
-
-    /// Idle is when there is time to see whether the switch is still there.
-    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
-        let waited = if self.link.alive() { self.io.wait(interest, timeout) } else { Ok(()) };
-        waited.map_err(|e| self.explain(e))?;
-        if self.link.alive() {
-            return Ok(());
-        }
-        let gone = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-        Err(self.explain(PortError {
-            port: self.io.info().name.clone(),
-            operation: "wait for",
-            source: gone.into(),
-        }))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ONE: Wish = Wish { form: Form { header: 0, fragments: 0, indirect: 0 }, threads: 1 };
+
+    fn refused(name: &str, wish: Wish) -> (Exit, String) {
+        match open(name, wish) {
+            Ok(_) => panic!("{name} was opened"),
+            Err(fail) => (fail.exit(), fail.to_string()),
+        }
+    }
 
     #[test]
     fn made_up_addresses_are_local_unicast_and_differ() {
@@ -139,14 +187,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_gets_a_sentence() {
-        let message = |name: &str| match open(name) {
-            Ok(_) => panic!("{name} was opened"),
-            Err(fail) => (fail.exit(), fail.to_string()),
-        };
-        assert_eq!(message("netmap:eth0").0, Exit::Usage);
-        assert!(message("vale_none:1").1.contains("vale-bench switch --name vale_none"));
-        assert_eq!(message("vale_none:1").0, Exit::Host);
-        assert_eq!(message("no-such-if").0, Exit::Host);
-        assert_eq!(message("vale0:1/x").0, Exit::Usage);
+        assert_eq!(refused("no-such-if", ONE).0, Exit::Host);
+        assert_eq!(refused("netmap:", ONE).0, Exit::Usage);
+        assert_eq!(refused("netmap:no-such-if", ONE).0, Exit::Host);
+        let (exit, sentence) = refused("no-such-if", Wish { threads: 2, ..ONE });
+        assert_eq!(exit, Exit::Usage);
+        assert!(sentence.contains("-p needs a port of the kernel's netmap"), "{sentence}");
+        let indirect = Wish { form: Form { indirect: 60, ..Form::default() }, threads: 1 };
+        assert!(refused("netmap:lo", indirect).1.contains("-I needs a port of a VALE switch"));
+        if !Path::new(DEVICE).exists() {
+            assert!(refused("vale_none:1", ONE).1.contains("vale-bench switch --name vale_none"));
+            assert_eq!(refused("vale_none:1", ONE).0, Exit::Host);
+            let (exit, sentence) = refused("vale0:1/x", ONE);
+            assert_eq!(exit, Exit::Host);
+            assert!(sentence.contains("/dev/netmap"), "{sentence}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::cli::{CommonTrafficArgs, TrafficFormat};
 use crate::exit::Fail;
 use crate::result::{Latency, PortCounts, Rates};
 use pktgen::counters::Snapshot;
-use pktgen::spec::{PortReport, PortRoles};
+use pktgen::spec::{FwdReport, PortReport, PortRoles};
 use serde_json::json;
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ impl Show {
         let now = Instant::now();
         Show {
             port: common.port.clone(),
-            format: common.format,
+            format: common.run.format,
             sends: roles.tx.is_some() || roles.pong.is_some(),
             receives: roles.rx.is_some(),
             pings: roles.ping.is_some(),
@@ -89,6 +89,78 @@ impl Show {
     }
 }
 
+/// Prints reports of two ports that a forwarder joins.
+pub(super) struct Crossing<'a> {
+    names: [&'a str; 2],
+    format: TrafficFormat,
+    direct: bool,
+    began: Instant,
+    first: [Snapshot; 2],
+    last: (Instant, [Snapshot; 2]),
+}
+
+impl<'a> Crossing<'a> {
+    /// `direct` says that buffers change places.
+    pub(super) fn new(
+        names: [&'a str; 2],
+        format: TrafficFormat,
+        direct: bool,
+        first: [Snapshot; 2],
+    ) -> Crossing<'a> {
+        let now = Instant::now();
+        Crossing { names, format, direct, began: now, first, last: (now, first) }
+    }
+
+    /// What left on each port since `before`: rightward, then leftward.
+    fn sent(before: &[Snapshot; 2], now: &[Snapshot; 2], ns: u64) -> [Rates; 2] {
+        [rates(&before[1], &now[1], ns).0, rates(&before[0], &now[0], ns).0]
+    }
+
+    /// An interval is over; false if nobody reads any more.
+    pub(super) fn interval(&mut self, now: [Snapshot; 2]) -> Result<bool, Fail> {
+        let at = Instant::now();
+        let [right, left] = Crossing::sent(&self.last.1, &now, (at - self.last.0).as_nanos() as u64);
+        self.last = (at, now);
+        let seconds = (at - self.began).as_secs_f64();
+        let line = match self.format {
+            TrafficFormat::Json => json!({
+                "report": "interval", "ports": self.names, "time_s": seconds, "directions": [right, left],
+            })
+            .to_string(),
+            TrafficFormat::Text => format!("{seconds:8.1} s  -> {}  <- {}", text(&right), text(&left)),
+        };
+        print(|out| writeln!(out, "{line}"))
+    }
+
+    /// It is over.
+    pub(super) fn end(&self, now: [Snapshot; 2], reports: &[FwdReport]) -> Result<(), Fail> {
+        let ns = self.began.elapsed().as_nanos() as u64;
+        let directions = Crossing::sent(&self.first, &now, ns);
+        let lines = match self.format {
+            TrafficFormat::Json => json!({
+                "report": "end", "ports": self.names, "time_s": ns as f64 / 1e9, "zero_copy": self.direct,
+                "directions": directions, "roles": reports,
+            })
+            .to_string(),
+            TrafficFormat::Text => {
+                let how = if self.direct { "without copies" } else { "by copy" };
+                let [a, b] = self.names;
+                let ways = [(a, b), (b, a)].into_iter().zip(&directions).zip(reports);
+                ways.map(|(((from, to), rates), report)| {
+                    let FwdReport { received, forwarded, dropped } = report;
+                    format!(
+                        "{from} -> {to}: {received} frames received, {forwarded} forwarded {how}, {dropped} dropped, {}",
+                        text(rates)
+                    )
+                })
+                .collect::<Vec<_>>()
+                .join("\n")
+            }
+        };
+        print(|out| writeln!(out, "{lines}")).map(|_| ())
+    }
+}
+
 fn rates(from: &Snapshot, to: &Snapshot, ns: u64) -> (Rates, Rates) {
     let tx = Rates::new(
         to.tx_frames.saturating_sub(from.tx_frames),
@@ -146,4 +218,40 @@ fn summary(port: &str, tx: &Rates, rx: &Rates, report: &PortReport, latency: Opt
         lines.push(format!("{port}: {} probes echoed, {} dropped", r.echoed, r.dropped));
     }
     lines.join("\n")
+}
+
+/// Reports of the threads of one port as one. A stream that several threads received parts of is missing what none of
+/// them received.
+pub(super) fn merge(mut sum: PortReport, other: PortReport) -> PortReport {
+    if let (Some(a), Some(b)) = (&mut sum.tx, &other.tx) {
+        a.sent += b.sent;
+        a.bytes += b.bytes;
+        a.full += b.full;
+        a.unsent += b.unsent;
+        a.late += b.late;
+        a.elapsed_ns = a.elapsed_ns.max(b.elapsed_ns);
+    }
+    if let (Some(a), Some(b)) = (&mut sum.rx, other.rx) {
+        a.received += b.received;
+        a.bytes += b.bytes;
+        a.foreign += b.foreign;
+        a.corrupt += b.corrupt;
+        a.elapsed_ns = a.elapsed_ns.max(b.elapsed_ns);
+        for stream in b.streams {
+            match a.streams.iter_mut().find(|known| known.stream == stream.stream) {
+                None => a.streams.push(stream),
+                Some(known) => {
+                    known.received += stream.received;
+                    known.reordered += stream.reordered;
+                    known.duplicate += stream.duplicate;
+                    known.first_seq = known.first_seq.min(stream.first_seq);
+                    known.last_seq = known.last_seq.max(stream.last_seq);
+                    let span = known.last_seq - known.first_seq + 1;
+                    known.missing = span.saturating_sub(known.received - known.duplicate);
+                }
+            }
+        }
+    }
+    sum.longest_pause_ns = sum.longest_pause_ns.max(other.longest_pause_ns);
+    sum
 }

@@ -1,0 +1,242 @@
+//! A port of the kernel's netmap as a [`Port`]: VALE ports, interfaces, pipes, host rings.
+//!
+//! Frames are written and read in the rings' own buffers. A batch is sent by one `NIOCTXSYNC`; received frames are
+//! asked for (and those before given back) by one `NIOCRXSYNC` when all that is known of has been lent. A wait is a
+//! `poll`, which synchronises in passing, so that what it found needs no further system call.
+//!
+//! Where a descriptor has several rings, frames leave on them in turn and come from all. Buffers are known by their
+//! index in the memory region: a frame's template is written once a buffer, for as long as nobody exchanges the
+//! buffer, which netmap says (`NS_BUF_CHANGED`). A pipe's other end that writes into frames it received and does not
+//! pass them on writes into buffers of this one, which nothing shows.
+//!
+//! Deliberately absent: opening ports and choosing their rings (`netmap_rs::kernel`), CSB mode ([`super::csb`]),
+//! forwarding without copies ([`crate::engine::ZeroCopyEngine`]).
+
+use super::fragment::Fragments;
+use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use netmap_rs::csb::TxSlot;
+use netmap_rs::kernel::{IndirectBuffers, KernelError, KernelPort};
+use netmap_rs::sys::{NS_BUF_CHANGED, NS_MOREFRAG};
+use std::time::Duration;
+
+/// How frames lie in the slots of a [`KernelIo`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Form {
+    /// Bytes of virtio-net header before each packet: 0, 10 or 12 (`NETMAP_REQ_PORT_HDR_SET`). Sent headers are
+    /// all zero; those received are left out.
+    pub header: u16,
+    /// Slots that each frame is sent in (`NS_MOREFRAG`); 0 and 1 are one.
+    pub fragments: u32,
+    /// Frames of up to so many bytes are sent from memory of this program (`NS_INDIRECT`), which VALE ports alone
+    /// understand; 0 for none. Short frames then lie side by side, and not each at the start of a buffer of its own,
+    /// which is a page or half of one: kinder to caches and TLBs.
+    pub indirect: u16,
+}
+
+/// Why a port cannot send in some [`Form`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FormError {
+    /// Both would be in the same slots.
+    #[error(
+        "frames in fragments are copied to the slots' own buffers; indirect buffers cannot be had with them"
+    )]
+    IndirectFragments,
+    /// No header of that length.
+    #[error("a virtio-net header has 10 or 12 bytes, not {0}")]
+    Header(u16),
+}
+
+/// A [`KernelPort`] with a name.
+#[derive(Debug)]
+pub struct KernelIo {
+    port: KernelPort,
+    info: PortInfo,
+    header: usize,
+    /// Transmit ring that the next batch begins with.
+    turn: usize,
+    /// Of each transmit ring, where frames are indirect.
+    indirect: Vec<IndirectBuffers>,
+    fragments: Option<Fragments>,
+    /// The receive ring is inside a packet: no header comes next.
+    inside: Vec<bool>,
+}
+
+impl KernelIo {
+    /// Wraps an open port. `mac` is the address its frames should carry.
+    pub fn new(
+        mut port: KernelPort,
+        name: &str,
+        mac: Option<[u8; 6]>,
+        form: Form,
+    ) -> Result<KernelIo, FormError> {
+        if !matches!(form.header, 0 | 10 | 12) {
+            return Err(FormError::Header(form.header));
+        }
+        if form.indirect > 0 && form.fragments > 1 {
+            return Err(FormError::IndirectFragments);
+        }
+        let (tx, rx) = port.rings();
+        let first = tx.first();
+        let buf_size = first.map_or(0, |r| r.buf_size());
+        let size = form.indirect.saturating_add(form.header);
+        let indirect = match form.indirect {
+            0 => Vec::new(),
+            _ => tx.iter().map(|ring| ring.indirect_buffers(size)).collect(),
+        };
+        let fragments = (form.fragments > 1)
+            .then(|| Fragments::new(form.fragments, buf_size.saturating_sub(form.header.into())));
+        let room = buf_size.saturating_sub(form.header.into()).min(u16::MAX.into()) as u16;
+        let info = PortInfo {
+            name: name.to_owned(),
+            driver: "netmap",
+            tx_slots: first.map_or(0, |r| r.num_slots()),
+            rx_slots: rx.first().map_or(0, |r| r.num_slots()),
+            max_frame: match (&fragments, form.indirect) {
+                (Some(fragments), _) => fragments.max_frame(),
+                (None, 0) => room,
+                (None, size) => size.min(room),
+            },
+            // Slots of all rings, or a frame that is cut up, or buffers of the region.
+            keys: if form.indirect > 0 {
+                tx.iter().map(|r| r.num_slots()).sum()
+            } else {
+                fragments.as_ref().map_or_else(|| first.map_or(0, |r| r.num_bufs()), |_| 1)
+            },
+            mac,
+        };
+        let inside = vec![false; rx.len()];
+        Ok(KernelIo { port, info, header: form.header.into(), turn: 0, indirect, fragments, inside })
+    }
+
+    /// The port itself.
+    pub fn port(&mut self) -> &mut KernelPort {
+        &mut self.port
+    }
+
+    #[cold]
+    fn failed(&self, operation: &'static str, source: KernelError) -> PortError {
+        PortError { port: self.info.name.clone(), operation, source: source.into() }
+    }
+
+    /// Slots that can be filled, as of the last sync.
+    #[inline(always)]
+    fn space(&mut self) -> u32 {
+        self.port.tx().iter().map(|ring| ring.space()).sum()
+    }
+
+    /// Fills slots of the rings in turn, from the one whose turn it is. Returns the frames.
+    #[inline(always)]
+    fn fill<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, mut fill: F) -> u32 {
+        let Self { port, header, turn, indirect, fragments, .. } = self;
+        let (header, rings) = (*header, port.tx().len());
+        let mut total = 0;
+        let mut ended = false;
+        let mut base = 0;
+        for step in 0..rings {
+            let at = (*turn + step) % rings;
+            let ring = &mut port.tx()[at];
+            if let Some(buffers) = indirect.get_mut(at) {
+                base = at as u32 * ring.num_slots();
+                total += ring.fill_indirect(buffers, max - total, |slot| {
+                    let len = lend(slot, header, base, &mut fill);
+                    ended |= len == 0;
+                    len
+                });
+            } else if let Some(fragments) = fragments {
+                total += fragments.fill(ring, max - total, header, &mut fill, &mut ended);
+            } else if header == 0 {
+                total += ring.fill(max - total, |slot| {
+                    let swapped = slot.flags & NS_BUF_CHANGED != 0;
+                    let len = fill(TxFrame { key: Some(slot.buf_idx), swapped, buf: slot.buf });
+                    ended |= len == 0;
+                    len
+                });
+            } else {
+                total += ring.fill(max - total, |slot| {
+                    let len = lend(slot, header, base, &mut fill);
+                    ended |= len == 0;
+                    len
+                });
+            }
+            if ended || total == max {
+                break;
+            }
+        }
+        *turn = if *turn + 1 >= rings { 0 } else { *turn + 1 };
+        total
+    }
+}
+
+/// Lends what is behind the header of a slot, and blanks the header if the slot is used.
+#[inline(always)]
+fn lend<F: FnMut(TxFrame<'_>) -> u16>(slot: &mut TxSlot<'_>, header: usize, base: u32, fill: &mut F) -> u16 {
+    let swapped = slot.flags & NS_BUF_CHANGED != 0;
+    let Some((head, buf)) = slot.buf.split_at_mut_checked(header) else { return 0 };
+    match fill(TxFrame { key: Some(base + slot.buf_idx), swapped, buf }) {
+        0 => 0,
+        len => {
+            head.fill(0);
+            len + header as u16
+        }
+    }
+}
+
+impl Port for KernelIo {
+    fn info(&self) -> &PortInfo {
+        &self.info
+    }
+
+    #[inline]
+    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError> {
+        // The sync that sent the batch before told of the slots that were free then: another one is worth its price
+        // when none is left.
+        if self.space() == 0 {
+            self.port.txsync().map_err(|e| self.failed("send on", e))?;
+        }
+        let sent = self.fill(max, fill);
+        if sent > 0 {
+            self.port.tx().iter_mut().for_each(|ring| ring.report_last());
+            self.port.txsync().map_err(|e| self.failed("send on", e))?;
+        }
+        Ok(sent)
+    }
+
+    #[inline]
+    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, mut sink: F) -> Result<u32, PortError> {
+        if self.port.rx().iter().all(|ring| ring.avail() == 0) {
+            self.port.rxsync().map_err(|e| self.failed("receive on", e))?;
+        }
+        let header = self.header;
+        let mut total = 0;
+        for (ring, inside) in self.port.rx().iter_mut().zip(&mut self.inside) {
+            if header == 0 {
+                total += ring.drain(max - total, |slot| {
+                    sink(RxFrame { data: slot.data, more: slot.flags & NS_MOREFRAG != 0 });
+                });
+            } else {
+                total += ring.drain(max - total, |slot| {
+                    let skip = if *inside { 0 } else { header.min(slot.data.len()) };
+                    *inside = slot.flags & NS_MOREFRAG != 0;
+                    sink(RxFrame { data: &slot.data[skip..], more: *inside });
+                });
+            }
+        }
+        Ok(total)
+    }
+
+    fn tx_pending(&mut self) -> Result<u32, PortError> {
+        self.port.txsync().map_err(|e| self.failed("send on", e))?;
+        Ok(self.port.tx().iter().map(|ring| ring.pending()).sum())
+    }
+
+    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
+        let (tx, rx) = (interest != Interest::Rx, interest != Interest::Tx);
+        match self.port.wait(tx, rx, timeout) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(self.failed("wait for", e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
