@@ -4,7 +4,8 @@ use crate::channel;
 use crate::command;
 use crate::counters::{CounterPage, MAX_PORTS};
 use crate::memory::{self, PAGE};
-use crate::wire::{self, Event, GuestExtent, Hello, PROTOCOL, Reply, Request};
+use crate::port::{self, GuestIo};
+use crate::wire::{self, Driver, Event, GuestExtent, Hello, PROTOCOL, Reply, Request};
 use netmap_rs::csb::CsbPort;
 use netmap_rs::doorbell::Doorbell;
 use netmap_rs::layout::{PortLayout, PortLocation, PortShape};
@@ -24,9 +25,11 @@ use std::time::Duration;
 /// short of processor time.
 const ENGINE_DEADLINE: Duration = Duration::from_secs(20);
 
+#[derive(Default)]
 struct GuestPort {
-    memory: Arc<Memory>,
-    io: Option<Shelf<CsbIo>>,
+    /// Of a port in CSB mode.
+    memory: Option<Arc<Memory>>,
+    io: Option<Shelf<GuestIo>>,
 }
 
 struct Running {
@@ -66,7 +69,12 @@ impl Agent {
     pub fn serve(&mut self) -> io::Result<()> {
         loop {
             let reply = match self.hear()? {
-                Request::PowerOff => return Ok(()),
+                Request::PowerOff => {
+                    // Netmap ports close, so that whatever serves them on the host ends before the machine does.
+                    self.running = None;
+                    self.ports.clear();
+                    return Ok(());
+                }
                 request => self.obey(request).unwrap_or_else(|message| Reply::Failed { message }),
             };
             self.say(&reply)?;
@@ -100,6 +108,9 @@ impl Agent {
             Request::OpenPort { port, name, location, shape, mac } => {
                 self.open_port(port, &name, &location, &shape, mac).map(|()| Reply::Done)
             }
+            Request::OpenInterface { port, name, mac, driver } => {
+                self.open_interface(port, &name, mac, driver)
+            }
             Request::Prepare { roles, idle } => self.prepare(&roles, idle).map(|()| Reply::Done),
             Request::Phase { phase } => self.enter(phase).map(|()| Reply::Done),
             Request::Run { argv, env } => {
@@ -122,7 +133,7 @@ impl Agent {
         }
         let (memory, extents) = memory::allocate(len, true)
             .map_err(|e| format!("no {len} bytes of memory for port {port}: {e}"))?;
-        self.ports.insert(port, GuestPort { memory, io: None });
+        self.ports.insert(port, GuestPort { memory: Some(memory), io: None });
         Ok(Reply::Memory { extents })
     }
 
@@ -134,8 +145,11 @@ impl Agent {
         shape: &PortShape,
         mac: [u8; 6],
     ) -> Result<(), String> {
-        let port = self.ports.get_mut(&number).ok_or_else(|| format!("port {number} has no memory"))?;
-        if port.io.is_some() {
+        let port = self.ports.get_mut(&number);
+        let none = || format!("port {number} has no memory");
+        let GuestPort { memory, io } = port.ok_or_else(none)?;
+        let memory = memory.as_ref().ok_or_else(none)?;
+        if io.is_some() {
             return Err(format!("port {number} is open already"));
         }
         let layout = PortLayout::new(shape).map_err(|e| e.to_string())?;
@@ -145,9 +159,24 @@ impl Agent {
         let channel = wire::doorbell_channel(number);
         let doorbell = channel::open(&channel).and_then(|f| Doorbell::from_stream(f.into()));
         let doorbell = doorbell.map_err(|e| format!("cannot open {channel}: {e}"))?;
-        let csb = CsbPort::open(&port.memory, location, doorbell).map_err(|e| e.to_string())?;
-        port.io = Some(Shelf::new(CsbIo::new(csb, name, "uvale", Some(mac))));
+        let csb = CsbPort::open(memory, location, doorbell).map_err(|e| e.to_string())?;
+        *io = Some(Shelf::new(GuestIo::Csb(CsbIo::new(csb, name, "uvale", Some(mac)))));
         Ok(())
+    }
+
+    fn open_interface(
+        &mut self,
+        number: usize,
+        name: &str,
+        mac: [u8; 6],
+        driver: Driver,
+    ) -> Result<Reply, String> {
+        if number >= MAX_PORTS || self.ports.contains_key(&number) {
+            return Err(format!("port {number} exists already, or is not below {MAX_PORTS}"));
+        }
+        let (io, interface, netmap) = port::open_interface(name, mac, driver)?;
+        self.ports.insert(number, GuestPort { memory: None, io: Some(Shelf::new(io)) });
+        Ok(Reply::Interface { interface, netmap })
     }
 
     fn prepare(&mut self, roles: &[(usize, PortRoles)], idle: IdlePolicy) -> Result<(), String> {

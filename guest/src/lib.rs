@@ -16,4 +16,5 @@ pub mod command;
 pub mod counters;
 pub mod init;
 pub mod memory;
+pub mod port;
 pub mod wire;

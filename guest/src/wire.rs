@@ -7,10 +7,11 @@ use netmap_rs::layout::{PortLocation, PortShape};
 use pktgen::engine::Phase;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// Largest message in bytes: reports with histograms stay far below it.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// Name of the control channel's virtio-serial port.
@@ -86,6 +87,16 @@ pub enum Event {
     },
 }
 
+/// How frames get to and from an interface of the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// The guest's netmap module.
+    Netmap,
+    /// A packet socket.
+    Packet,
+}
+
 /// Where a command's output goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,6 +141,17 @@ pub enum Request {
         shape: PortShape,
         /// Its Ethernet address.
         mac: [u8; 6],
+    },
+    /// Open the interface with this address. Answered by [`Reply::Interface`].
+    OpenInterface {
+        /// Number of the port in this guest, from 0.
+        port: usize,
+        /// Name for messages.
+        name: String,
+        /// The interface's Ethernet address.
+        mac: [u8; 6],
+        /// By which of the kernel's ways.
+        driver: Driver,
     },
     /// Get an engine ready to play these roles; one entry a port. Answered by [`Reply::Done`].
     Prepare {
@@ -179,6 +201,13 @@ pub enum Reply {
     Report {
         /// Port number and report.
         ports: Vec<(usize, PortReport)>,
+    },
+    /// The interface that was opened.
+    Interface {
+        /// As the guest calls it.
+        interface: String,
+        /// Parameters of the guest's netmap module, if the interface was opened by it.
+        netmap: BTreeMap<String, String>,
     },
     /// How the command ended.
     Ended(Ended),

@@ -42,7 +42,7 @@ pub use initramfs::{Image, ImageBuilder};
 pub use kernel::Kernel;
 pub use memory::{RamLayout, RamRange, SharedRam};
 pub use modules::{From, Module, ModuleTree};
-pub use probe::{KvmVerdict, QEMU_VAR, Qemu, kvm_usable};
+pub use probe::{KvmVerdict, QEMU_VAR, Qemu, kvm_usable, slowness};
 pub use process::{Vm, VmError};
 pub use roms::roms;
 pub use spec::{

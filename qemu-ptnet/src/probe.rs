@@ -31,6 +31,16 @@ const HELP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the probe's guest may run under KVM. A KVM that works needs some 50 ms, nearly all of it QEMU's start.
 pub const KVM_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// How many times as long as elsewhere everything may take on a machine that is itself translated.
+const TRANSLATED: u32 = 12;
+
+/// By how much deadlines should be longer on this machine: 1, or more where QEMU's translator plays it.
+#[must_use]
+pub fn slowness() -> u32 {
+    let translated = |text: String| text.contains("QEMU TCG CPU");
+    if fs::read_to_string("/proc/cpuinfo").is_ok_and(translated) { TRANSLATED } else { 1 }
+}
+
 /// How long a bad verdict is kept, in seconds.
 const BAD_VERDICT_S: u64 = 3600;
 
@@ -103,7 +113,7 @@ pub(crate) fn ask(path: &Path, args: &[&str]) -> Result<String, ProbeError> {
     let mut command = Command::new(path);
     command.args(args);
     let failed = |source| ProbeError::Run { path: path.to_owned(), source };
-    let answer = child::run(command, HELP_TIMEOUT).map_err(failed)?;
+    let answer = child::run(command, HELP_TIMEOUT * slowness()).map_err(failed)?;
     match answer.status {
         Some(status) if status.success() => Ok(answer.stdout),
         Some(_) => Err(ProbeError::NotQemu { path: path.to_owned(), said: answer.stderr.trim().to_owned() }),
@@ -158,7 +168,8 @@ impl fmt::Display for KvmVerdict {
     }
 }
 
-/// Whether `qemu` can run guests under KVM here, found out by running one, at most `timeout` ([`KVM_TIMEOUT`]).
+/// Whether `qemu` can run guests under KVM here, found out by running one, at most `timeout` ([`KVM_TIMEOUT`]) times
+/// [`slowness`].
 ///
 /// The verdict of a guest that ran is kept in the cache folder until the next boot or another QEMU; a bad one for
 /// an hour, since a very busy host can look like a bad one.
@@ -173,6 +184,7 @@ pub fn kvm_usable(qemu: &Path, timeout: Duration) -> Result<KvmVerdict, ProbeErr
             _ => format!("/dev/kvm cannot be opened: {e}"),
         }));
     }
+    let timeout = timeout * slowness();
     let key = Key::of(qemu);
     let file = cache::dir().map(|dir| dir.join(format!("probes/kvm-{:016x}.json", key.hash())));
     let kept = file.as_deref().and_then(|file| fs::read(file).ok());

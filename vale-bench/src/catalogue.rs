@@ -12,10 +12,14 @@ pub struct DataplaneEntry {
 }
 
 /// Every dataplane that can be asked for, the default first.
-pub const DATAPLANES: &[DataplaneEntry] = &[DataplaneEntry {
-    name: "uvale",
-    what: "VALE's forwarding in this process, ports in memory shared with the guest",
-}];
+pub const DATAPLANES: &[DataplaneEntry] = &[
+    DataplaneEntry {
+        name: "uvale",
+        what: "VALE's forwarding in this process, ports in memory shared with the guest",
+    },
+    DataplaneEntry { name: "vale", what: "the kernel's VALE, ports handed to guests by ptnet" },
+    DataplaneEntry { name: "vale-virtio", what: "the kernel's VALE, guests with virtio-net before it" },
+];
 
 /// The dataplane called `name`; otherwise a sentence that lists those that exist.
 pub fn dataplane(name: &str) -> Result<&'static DataplaneEntry, String> {
@@ -32,6 +36,9 @@ mod tests {
     #[test]
     fn names_are_found_and_others_are_told_what_there_is() {
         assert_eq!(dataplane("uvale").unwrap().name, "uvale");
-        assert_eq!(dataplane("uval").unwrap_err(), "there is no dataplane \"uval\"; there is uvale");
+        assert_eq!(
+            dataplane("uval").unwrap_err(),
+            "there is no dataplane \"uval\"; there is uvale, vale, vale-virtio"
+        );
     }
 }

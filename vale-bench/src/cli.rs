@@ -13,7 +13,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use bench::{AccelChoice, BenchArgs, IdleChoice, OutputArgs, P2pArgs, V2vArgs, VmArgs};
+pub use bench::{
+    AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, OutputArgs, P2pArgs, V2vArgs, VmArgs,
+};
 pub use in_vm::InVmArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
@@ -75,6 +77,10 @@ pub enum Command {
     /// second (or both ways with --bidir). The rate is the receivers'. A trial is made for every size,
     /// dataplane and repetition, interleaved.
     P2p(Box<P2pArgs>),
+    /// Measure host port to VM: each port of the host sends to a guest of its own
+    P2v(Box<HostGuestArgs>),
+    /// Measure VM to host port: each guest sends to a port of the host of its own
+    V2p(Box<HostGuestArgs>),
     /// Send frames on a port
     ///
     /// Sends until Ctrl-C, a count or a time, and reports the rate at which the port took the frames. Letters

@@ -22,6 +22,8 @@ pub fn run(command: &Command) -> Result<(), Fail> {
     match command {
         Command::V2v(args) => v2v::run(args),
         Command::P2p(args) => p2p::run(args),
+        Command::P2v(args) => v2v::p2v(args),
+        Command::V2p(args) => v2v::v2p(args),
         Command::Tx(args) => traffic::tx(args),
         Command::Rx(args) => traffic::rx(args),
         Command::Ping(args) => traffic::ping(args),

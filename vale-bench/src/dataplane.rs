@@ -4,11 +4,51 @@
 //! behind them. It knows nothing of what will be measured.
 
 pub mod uvale;
+pub mod vale;
 
 use crate::exit::Fail;
-use crate::result;
-use crate::station::Station;
+use crate::guests::{GuestHost, GuestPlan};
+use crate::interrupt::Interrupt;
+use crate::result::{self, Accelerator};
+use crate::rundir::RunDir;
+use crate::scenario::Topology;
+use crate::station::{Machine, Station};
+use qemu_ptnet::Module;
 use std::collections::BTreeMap;
+
+/// What a dataplane is brought up in.
+pub struct Setting<'a> {
+    /// What to bring up.
+    pub topology: &'a Topology,
+    /// What guests run on; `None` where the topology has none.
+    pub guests: Option<&'a GuestHost>,
+    /// The run's own directory.
+    pub run_dir: &'a RunDir,
+    /// Whether to go on.
+    pub interrupt: &'a Interrupt,
+}
+
+impl Setting<'_> {
+    /// What runs the guests.
+    #[must_use]
+    pub fn accelerator(&self) -> Accelerator {
+        self.guests.map_or(Accelerator::None, GuestHost::accelerator)
+    }
+
+    /// Boots the guests.
+    pub fn boot(
+        &self,
+        plans: &[GuestPlan],
+        modules: &[Module],
+        cpus: &[usize],
+    ) -> Result<Vec<Machine>, Fail> {
+        match self.guests {
+            _ if plans.is_empty() => Ok(Vec::new()),
+            Some(guests) => guests.boot(plans, modules, cpus, self.run_dir, self.interrupt),
+            None => Err(Fail::failed(anyhow::anyhow!("there is nothing to run guests on"))),
+        }
+    }
+}
 
 /// A switch that was brought up.
 pub trait Switch: Send {
@@ -18,6 +58,10 @@ pub trait Switch: Send {
     fn busy_threads(&self) -> u32;
     /// The switch's counters of a port, by name, ever increasing.
     fn counters(&mut self, port: usize) -> BTreeMap<String, u64>;
+    /// Whether those counters have every frame it dropped.
+    fn counts_drops(&self) -> bool {
+        true
+    }
     /// What the switch has taken from and delivered to a port, if it counts that.
     fn moved(&mut self, port: usize) -> Option<Moved>;
     /// What was wrong since it was last asked, in sentences.

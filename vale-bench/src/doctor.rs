@@ -234,9 +234,17 @@ fn program(name: &'static str, found: &Option<std::path::PathBuf>, advice: &str)
 /// What each scenario needs on each dataplane.
 fn abilities(dataplane: &'static str, facts: &Facts) -> Vec<Ability> {
     let base = facts.runtime_dir.as_ref().map(|_| ()).map_err(String::clone);
+    let base = base.and_then(|()| match dataplane {
+        "vale" | "vale-virtio" if !facts.dev_netmap => Err("the netmap module missing".to_owned()),
+        _ => Ok(()),
+    });
     let p2p = base.clone().map(|()| "no guests needed".to_owned());
-    let v2v = base.and_then(|()| facts.guests.usable());
-    [("p2p", p2p), ("v2v", v2v)]
+    let guests = base.and_then(|()| match dataplane {
+        "vale" => facts.guests.usable_by_ptnet(),
+        "vale-virtio" => facts.guests.usable_by_netmap(),
+        _ => facts.guests.usable(),
+    });
+    [("p2p", p2p), ("p2v", guests.clone()), ("v2p", guests.clone()), ("v2v", guests)]
         .into_iter()
         .map(|(scenario, result)| {
             let runs = result.is_ok();

@@ -12,8 +12,8 @@ use crate::station::{Machine, Ram};
 use guest::client::Client;
 use guest::wire;
 use qemu_ptnet::{
-    Accel, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, QUICK_BOOT, Qemu, SharedRam,
-    Vm, VmSpec, kvm_usable,
+    Accel, Device, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, Net, NicModel,
+    QUICK_BOOT, Qemu, SharedRam, Vm, VmSpec, kvm_usable, slowness,
 };
 use std::fs;
 use std::path::PathBuf;
@@ -28,6 +28,24 @@ const BOOT_DEADLINE: Duration = Duration::from_secs(45);
 const BOOT_DEADLINE_EACH: Duration = Duration::from_secs(15);
 /// How long the KVM probe's guest of a few instructions may run.
 const KVM_DEADLINE: Duration = Duration::from_millis(1500);
+/// A guest to be.
+#[derive(Debug, Clone)]
+pub struct GuestPlan {
+    /// Its name.
+    pub name: String,
+    /// How each of its ports is plugged.
+    pub ports: Vec<Plug>,
+}
+
+/// How a port gets into a guest.
+#[derive(Debug, Clone)]
+pub enum Plug {
+    /// In the guest's RAM, with a doorbell.
+    Doorbell,
+    /// As a network interface.
+    Interface(Net),
+}
+
 /// What the agent needs of the kernel; what is built in is left out.
 pub(crate) const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
 
@@ -36,7 +54,6 @@ pub(crate) const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
 pub struct GuestHost {
     qemu: Qemu,
     kernel: Kernel,
-    image: Image,
     accel: Accel,
     /// Why KVM was not taken although it was looked for.
     kvm_refused: Option<String>,
@@ -54,9 +71,8 @@ impl GuestHost {
             let made = fs::create_dir_all(folder);
             made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
         }
-        let image = image(&kernel)?;
         let (keep_console, boot_timeout) = (args.keep_console.clone(), args.boot_timeout);
-        Ok(GuestHost { qemu, kernel, image, accel, kvm_refused, keep_console, boot_timeout })
+        Ok(GuestHost { qemu, kernel, accel, kvm_refused, keep_console, boot_timeout })
     }
 
     /// What runs the guests' instructions.
@@ -87,21 +103,29 @@ impl GuestHost {
         result::GuestKernel { path: self.kernel.image.display().to_string(), release }
     }
 
-    /// Boots guests side by side: a name and a number of ports each. `cpus` are the processors of their virtual
-    /// processors, in order; none beyond the end.
+    /// Whether its QEMU has the device `device` and the network back end `netdev`.
+    #[must_use]
+    pub fn has(&self, device: &str, netdev: &str) -> bool {
+        self.qemu.has_device(device) && self.qemu.has_netdev(netdev)
+    }
+
+    /// Boots guests side by side, which load `modules` beside those of the agent. `cpus` are the processors of their
+    /// virtual processors, in order; none beyond the end.
     pub fn boot(
         &self,
-        guests: &[(String, usize)],
+        guests: &[GuestPlan],
+        modules: &[Module],
         cpus: &[usize],
         run_dir: &RunDir,
         interrupt: &Interrupt,
     ) -> Result<Vec<Machine>, Fail> {
-        let deadline = BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32;
+        let deadline = (BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32) * slowness().min(3);
         let deadline = self.boot_timeout.unwrap_or(deadline);
+        let image = image(&self.kernel, modules)?;
         let mut started = Vec::new();
-        for (index, (name, ports)) in guests.iter().enumerate() {
+        for (index, plan) in guests.iter().enumerate() {
             interrupt.check()?;
-            started.push(self.start(name, *ports, cpus.get(index).copied(), run_dir)?);
+            started.push(self.start(plan, &image, cpus.get(index).copied(), run_dir)?);
         }
         let mut machines = Vec::new();
         for starting in started {
@@ -117,27 +141,38 @@ impl GuestHost {
 
     fn start(
         &self,
-        name: &str,
-        ports: usize,
+        plan: &GuestPlan,
+        image: &Image,
         cpu: Option<usize>,
         run_dir: &RunDir,
     ) -> Result<Starting, Fail> {
+        let name = plan.name.as_str();
         let cannot = || format!("cannot start {name}");
         let mut launch = Launch::new(VmSpec::new(name, &self.qemu.path, self.accel));
+        let ptnet = |plug: &Plug| matches!(plug, Plug::Interface(Net { model: NicModel::Ptnet, .. }));
+        if plan.ports.iter().any(ptnet) {
+            // The board that the fork's users run; ptnet is a conventional PCI device.
+            launch.spec.machine = qemu_ptnet::Machine::Pc;
+        }
         let machine = launch.spec.machine;
         let ram = SharedRam::new(MEMORY_MIB).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
         // Who keeps the console wants to see something on it.
         let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
         let words: Vec<&str> = words.copied().collect();
-        launch.boot(self.kernel.image.clone(), &self.image, &words).context_with(cannot)?;
+        launch.boot(self.kernel.image.clone(), image, &words).context_with(cannot)?;
         let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
         let mut doorbells = Vec::new();
-        for port in 0..ports {
-            doorbells.push(launch.channel(wire::doorbell_channel(port)).context_with(cannot)?.into());
+        for (port, plug) in plan.ports.iter().enumerate() {
+            match plug {
+                Plug::Doorbell => {
+                    doorbells.push(launch.channel(wire::doorbell_channel(port)).context_with(cannot)?.into());
+                }
+                Plug::Interface(net) => launch.spec.devices.push(Device::Net(net.clone())),
+            }
         }
         launch.console_log = self.keep_console.as_ref().map(|folder| folder.join(format!("{name}.log")));
-        let vm = Vm::start(launch, START_DEADLINE).or_exit(Exit::Failed)?;
+        let vm = Vm::start(launch, START_DEADLINE * slowness()).or_exit(Exit::Failed)?;
         run_dir.record_child(vm.pid())?;
         if let Some(cpu) = cpu {
             vm.pin(0, &[cpu]).context_with(cannot)?;
@@ -173,11 +208,12 @@ pub fn choose_accelerator(
     }
 }
 
-/// This program as init, the libraries it loads, and the modules its agent needs.
-fn image(kernel: &Kernel) -> Result<Image, Fail> {
+/// This program as init, the libraries it loads, the modules its agent needs, and `more`.
+fn image(kernel: &Kernel, more: &[Module]) -> Result<Image, Fail> {
     let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
-    let modules = ModuleTree::open(kernel).or_exit(Exit::Host)?;
-    let modules = modules.resolve(&MODULES.map(Module::named)).or_exit(Exit::Host)?;
+    let tree = ModuleTree::open(kernel).or_exit(Exit::Host)?;
+    let wanted: Vec<Module> = MODULES.map(Module::named).into_iter().chain(more.iter().cloned()).collect();
+    let modules = tree.resolve(&wanted).or_exit(Exit::Host)?;
     let mut builder = ImageBuilder::new();
     builder.init(program)?.modules(modules)?;
     builder.build().context_with(|| "cannot make the guests' image")

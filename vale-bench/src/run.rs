@@ -2,10 +2,10 @@
 //!
 //! Whatever happens on the way, what was measured is kept and what was started is ended.
 
-use crate::cli::{BenchArgs, IdleChoice, VmArgs};
+use crate::cli::{BenchArgs, IdleChoice, LinkChoice, VmArgs};
 use crate::commands::Output;
-use crate::dataplane::Lab;
 use crate::dataplane::uvale::{self, Idle};
+use crate::dataplane::{Lab, Setting, vale};
 use crate::exit::{Fail, FailContext};
 use crate::guests;
 use crate::interrupt::Interrupt;
@@ -14,7 +14,7 @@ use crate::progress::Progress;
 use crate::provenance;
 use crate::result::{Accelerator, Direction, Plan, ResultDocument, Trial, Warning};
 use crate::rundir::{self, RunDir};
-use crate::scenario::{Place, Topology};
+use crate::scenario::Topology;
 use crate::trial::{self, TrialSpec};
 use crate::units::SizeSpec;
 use std::time::Duration;
@@ -125,15 +125,9 @@ fn bring_up(
     document: &mut ResultDocument,
 ) -> Result<Vec<Lab>, Fail> {
     let mut labs = Vec::new();
-    let guest_ports: Vec<(String, usize)> = request
-        .topology
-        .stations
-        .iter()
-        .filter(|station| station.place == Place::Guest)
-        .map(|station| (station.name.clone(), station.ports))
-        .collect();
-    let host = match request.vm {
-        Some(vm) if !guest_ports.is_empty() => {
+    let with_guests = request.topology.vms() > 0;
+    let host = match request.vm.filter(|_| with_guests) {
+        Some(vm) => {
             let host = guests::GuestHost::find(vm, progress)?;
             document.manifest.qemu = Some(host.qemu());
             document.manifest.guest_kernel = Some(host.kernel());
@@ -144,26 +138,15 @@ fn bring_up(
             document.warnings.extend(host.kvm_warning());
             Some(host)
         }
-        _ => None,
+        None => None,
     };
+    let setting = Setting { topology: &request.topology, guests: host.as_ref(), run_dir, interrupt };
     for name in &request.bench.dataplane {
-        let machines = match &host {
-            Some(host) => {
-                progress.stage(&format!("booting {} guests ({name})", guest_ports.len()));
-                host.boot(&guest_ports, &cpus.stations, run_dir, interrupt)?
-            }
-            None => Vec::new(),
-        };
-        let options = uvale::Options {
-            slots: cpus.slots(request.bench),
-            buf_size: BUF_SIZE,
-            switch_cpu: cpus.switch,
-            station_cpus: cpus.stations.clone(),
-            idle: cpus.idle,
-        };
-        let accelerator = document.manifest.accelerator;
-        let mut lab = uvale::bring_up(&request.topology, &options, accelerator, machines)
-            .context_with(|| format!("cannot bring up {name}"))?;
+        if with_guests {
+            progress.stage(&format!("booting {} ({name})", count(request.topology.vms(), "guest")));
+        }
+        let mut lab =
+            bring_up_one(name, &setting, request, cpus).context_with(|| format!("cannot bring up {name}"))?;
         trial::teach(&mut lab, interrupt)?;
         document.manifest.vms.append(&mut lab.vms.clone());
         document.manifest.pinning.append(&mut lab.pinning.clone());
@@ -173,6 +156,45 @@ fn bring_up(
         document.warnings.push(Warning::Unpinned);
     }
     Ok(labs)
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn bring_up_one(name: &str, setting: &Setting<'_>, request: &Request<'_>, cpus: &Cpus) -> Result<Lab, Fail> {
+    let guests = match name {
+        "vale" => vale::Guests::Ptnet,
+        "vale-virtio" => vale::Guests::Virtio,
+        _ => {
+            let options = uvale::Options {
+                slots: cpus.slots(request.bench),
+                buf_size: BUF_SIZE,
+                switch_cpu: cpus.switch,
+                station_cpus: cpus.stations.clone(),
+                idle: cpus.idle,
+            };
+            return uvale::bring_up(setting, &options);
+        }
+    };
+    let vm = request.vm;
+    let module = vm.and_then(|vm| vm.guest_module.as_deref());
+    let options = vale::Options {
+        guests,
+        link: match vm.map(|vm| vm.link) {
+            Some(LinkChoice::Pipe) => vale::Link::Pipe,
+            _ => vale::Link::Vale,
+        },
+        klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
+        klooprx: vm.and_then(|vm| vm.klooprx).map(bool::from),
+        guest_module: module.map(|text| {
+            let (path, params) = text.split_once(' ').unwrap_or((text, ""));
+            (path.into(), params.trim().to_owned())
+        }),
+        station_cpus: cpus.stations.clone(),
+        idle: cpus.idle,
+    };
+    vale::bring_up(setting, &options)
 }
 
 fn measure(

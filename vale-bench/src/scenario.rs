@@ -94,6 +94,33 @@ pub fn p2p(pairs: usize) -> Topology {
     Topology { scenario: "p2p", stations: vec![host], flows: flows.collect() }
 }
 
+/// From ports of the host to virtual machines, one to one; the host's ports are driven by one thread.
+pub fn p2v(vms: usize) -> Result<Topology, Fail> {
+    between_host_and_guests("p2v", vms, |vm| Flow { from: vm, to: vms + vm })
+}
+
+/// From virtual machines to ports of the host, one to one; the host's ports are driven by one thread.
+pub fn v2p(vms: usize) -> Result<Topology, Fail> {
+    between_host_and_guests("v2p", vms, |vm| Flow { from: vms + vm, to: vm })
+}
+
+fn between_host_and_guests(
+    scenario: &'static str,
+    vms: usize,
+    flow: impl Fn(usize) -> Flow,
+) -> Result<Topology, Fail> {
+    if vms == 0 || 2 * vms > MAX_PORTS {
+        return Err(Fail::usage(format!(
+            "{scenario} needs a port of the host for each virtual machine: --vms must be 1 to {}, not {vms}",
+            MAX_PORTS / 2
+        )));
+    }
+    let host = StationPlan { name: "host".into(), place: Place::Host, ports: vms };
+    let guest = |i: usize| StationPlan { name: format!("vm{}", i + 1), place: Place::Guest, ports: 1 };
+    let stations = std::iter::once(host).chain((0..vms).map(guest)).collect();
+    Ok(Topology { scenario, stations, flows: (0..vms).map(flow).collect() })
+}
+
 /// Ports of a VALE switch, the smallest limit of any dataplane.
 const MAX_PORTS: usize = 254;
 
@@ -115,6 +142,18 @@ mod tests {
         for n in [0, 1, 3, 256] {
             let fail = v2v(n).unwrap_err();
             assert_eq!(fail.exit(), crate::exit::Exit::Usage);
+        }
+    }
+
+    #[test]
+    fn host_ports_and_guests_go_together_one_to_one() {
+        let t = p2v(2).unwrap();
+        assert_eq!((t.vms(), t.ports()), (2, 4));
+        assert_eq!(t.flows(false), [Flow { from: 0, to: 2 }, Flow { from: 1, to: 3 }]);
+        assert_eq!(v2p(1).unwrap().flows(true), [Flow { from: 1, to: 0 }, Flow { from: 0, to: 1 }]);
+        assert_eq!(t.port_places(), [(0, 0), (0, 1), (1, 0), (2, 0)]);
+        for n in [0, 128] {
+            assert_eq!(v2p(n).unwrap_err().exit(), crate::exit::Exit::Usage);
         }
     }
 

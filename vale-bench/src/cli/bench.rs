@@ -38,6 +38,30 @@ pub struct V2vArgs {
     pub output: OutputArgs,
 }
 
+/// Options of `p2v` and `v2p`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vale-bench p2v
+  vale-bench v2p --vms 2 --size 64,1518 --out r.json
+  vale-bench p2v --dataplane vale --qemu ./qemu-system-x86_64 \\
+                 --guest-module netmap.ko")]
+pub struct HostGuestArgs {
+    /// Guests; each has a port of the host for a partner
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=127),
+        help_heading = "What to measure")]
+    pub vms: u32,
+    /// Options of every benchmark.
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Options of guests.
+    #[command(flatten)]
+    pub vm: VmArgs,
+    /// Options of the result.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// Options of `p2p`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,7 +87,8 @@ pub struct P2pArgs {
 pub struct BenchArgs {
     /// What carries the packets; several with a comma between them run interleaved
     ///
-    /// uvale: VALE's forwarding in this process, ports in memory shared with the guests.
+    /// uvale: VALE's forwarding in this process, ports in memory shared with the guests. vale: the kernel's VALE
+    /// and ptnet. vale-virtio: the kernel's VALE and virtio-net.
     #[arg(long, value_name = "NAMES", default_value = "uvale", value_delimiter = ',',
         value_parser = values::dataplane, help_heading = "What to measure")]
     pub dataplane: Vec<String>,
@@ -166,6 +191,30 @@ pub enum AccelChoice {
     Tcg,
 }
 
+/// What joins ports of the kernel's netmap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LinkChoice {
+    /// A VALE switch
+    Vale,
+    /// A netmap pipe for each pair of ports, for guests that trust each other
+    Pipe,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Switched {
+    /// Yes
+    On,
+    /// No
+    Off,
+}
+
+impl From<Switched> for bool {
+    fn from(switched: Switched) -> bool {
+        switched == Switched::On
+    }
+}
+
 /// Options of guests.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Guests")]
@@ -182,6 +231,20 @@ pub struct VmArgs {
     /// Longest wait for the guests to boot [default: 45 s, and 15 s for each guest]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
     pub boot_timeout: Option<Duration>,
+    /// netmap's module for guests, with its parameters: netmap.ko or 'netmap.ko ptnet_vnet_hdr=0'
+    ///
+    /// Built for the guests' kernel. Needed by --dataplane vale. Without a ptnet_vnet_hdr it gets the host's.
+    #[arg(long, value_name = "FILE", env = "VALE_BENCH_GUEST_NETMAP_KO")]
+    pub guest_module: Option<String>,
+    /// What joins the kernel's ports: a VALE switch, or a pipe for each pair, without copies
+    #[arg(long, value_enum, value_name = "LINK", default_value = "vale")]
+    pub link: LinkChoice,
+    /// Whether a thread of the host polls the guests' transmit rings (ptnet) [default: QEMU's]
+    #[arg(long, value_enum, value_name = "ON|OFF")]
+    pub klooptx: Option<Switched>,
+    /// Whether a thread of the host polls the guests' receive rings (ptnet) [default: QEMU's]
+    #[arg(long, value_enum, value_name = "ON|OFF")]
+    pub klooprx: Option<Switched>,
     /// Keep the guests' console output in this directory
     #[arg(long, value_name = "DIR")]
     pub keep_console: Option<PathBuf>,

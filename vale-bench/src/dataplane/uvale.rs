@@ -1,9 +1,10 @@
 //! The embedded VALE: a switch thread of this process, host ports in memfds, guest ports in the guests' RAM.
 
-use super::{Lab, LabPort, Moved, Switch, mac};
+use super::{Lab, LabPort, Moved, Setting, Switch, mac};
 use crate::exit::Fail;
+use crate::guests::{GuestPlan, Plug};
 use crate::result::{self, Accelerator};
-use crate::scenario::{Place, Topology};
+use crate::scenario::Place;
 use crate::station::{GuestStation, HostStation, Machine, Station};
 use netmap_rs::csb::CsbPort;
 use netmap_rs::doorbell::Doorbell;
@@ -108,13 +109,13 @@ struct Uvale {
     options: Options,
 }
 
-/// Brings `topology` up. `machines` are the booted guests, in the order of the topology's guest stations.
-pub fn bring_up(
-    topology: &Topology,
-    options: &Options,
-    accelerator: Accelerator,
-    machines: Vec<Machine>,
-) -> Result<Lab, Fail> {
+/// Brings `topology` up.
+pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
+    let topology = setting.topology;
+    let guests = topology.stations.iter().filter(|station| station.place == Place::Guest);
+    let plans =
+        guests.map(|plan| GuestPlan { name: plan.name.clone(), ports: vec![Plug::Doorbell; plan.ports] });
+    let machines = setting.boot(&plans.collect::<Vec<_>>(), &[], &options.station_cpus)?;
     let config =
         SwitchConfig { name: SWITCH.into(), cpu: options.switch_cpu, idle: options.idle.of_switch() };
     let switch = Arc::new(uvale::Switch::start(config).map_err(Fail::failed)?);
@@ -170,6 +171,7 @@ pub fn bring_up(
     let max_frame = u16::try_from(options.buf_size + u32::from(result::FCS_BYTES)).unwrap_or(u16::MAX);
     let guests = !vms.is_empty();
     let idle = options.idle.of_engines();
+    let accelerator = setting.accelerator();
     let switch = Uvale { switch, ports: ids, accelerator, guests, options: options.clone() };
     Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
 }

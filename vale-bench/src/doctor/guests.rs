@@ -18,6 +18,8 @@ pub struct QemuFound {
     pub version: String,
     /// Whether it has the ptnet device.
     pub ptnet: bool,
+    /// Whether it has a netmap back end.
+    pub netmap: bool,
 }
 
 /// A kernel that guests can boot.
@@ -55,6 +57,7 @@ impl GuestFacts {
         let qemu = qemu.map(|qemu| QemuFound {
             version: qemu.version.to_string(),
             ptnet: qemu.has_device("ptnet-pci"),
+            netmap: qemu.has_netdev("netmap"),
             path: qemu.path,
         });
         let kernel = Kernel::find(kernel).map_err(sentence).and_then(|kernel| {
@@ -112,6 +115,25 @@ impl GuestFacts {
                 problem,
                 Some("run `make setup` in the sources, or name one with --kernel"),
             ),
+        }
+    }
+
+    /// The same with netmap ports passed through to them, which KVM alone can.
+    pub(super) fn usable_by_ptnet(&self) -> Result<String, String> {
+        let usable = self.usable()?;
+        match &self.qemu {
+            Ok(QemuFound { ptnet: true, netmap: true, .. }) if self.kvm.is_ok() => Ok(usable),
+            Ok(QemuFound { ptnet: true, netmap: true, .. }) => Err("KVM missing".into()),
+            _ => Err("a QEMU with ptnet missing".into()),
+        }
+    }
+
+    /// The same with netmap behind their virtio-net.
+    pub(super) fn usable_by_netmap(&self) -> Result<String, String> {
+        let usable = self.usable()?;
+        match &self.qemu {
+            Ok(QemuFound { netmap: true, .. }) => Ok(usable),
+            _ => Err("a QEMU with netmap missing".into()),
         }
     }
 

@@ -33,7 +33,7 @@ fn complete() -> Facts {
         ovs_dpdk: Some("/usr/lib/ovs".into()),
         runtime_dir: Ok("/run/vale-bench".into()),
         guests: GuestFacts {
-            qemu: Ok(QemuFound { path: "/usr/bin/qemu".into(), version: "3.0.95".into(), ptnet: true }),
+            qemu: Ok(QemuFound { path: "/usr/bin/qemu".into(), version: "3.0.95".into(), ptnet: true, netmap: true }),
             kvm: Ok(()),
             kernel: Ok(KernelFound { path: "/boot/vmlinuz".into(), release: "6.1.0".into() }),
         },
@@ -106,7 +106,30 @@ fn each_need_is_told_on_its_own() {
 #[test]
 fn only_what_exists_is_offered() {
     let offered: Vec<_> = diagnose(&complete()).abilities.iter().map(|a| (a.dataplane, a.scenario)).collect();
-    assert_eq!(offered, [("uvale", "p2p"), ("uvale", "v2v")]);
+    let scenarios = ["p2p", "p2v", "v2p", "v2v"];
+    let all = ["uvale", "vale", "vale-virtio"].map(|dataplane| scenarios.map(|scenario| (dataplane, scenario)));
+    assert_eq!(offered, all.concat());
+}
+
+#[test]
+fn the_kernels_vale_needs_more_and_ptnet_the_most() {
+    let note = |facts: &Facts, dataplane: &str, scenario: &str| {
+        let abilities = diagnose(facts).abilities;
+        let found = abilities.into_iter().find(|a| (a.dataplane, a.scenario) == (dataplane, scenario));
+        found.map(|ability| (ability.runs, ability.note)).unwrap()
+    };
+    let mut facts = complete();
+    facts.guests.kvm = Err("the guest did not start".into());
+    assert_eq!(note(&facts, "vale", "v2v"), (false, "KVM missing".into()));
+    assert_eq!(note(&facts, "vale", "p2p"), (true, "no guests needed".into()));
+    assert!(note(&facts, "vale-virtio", "v2v").0);
+    facts.guests.qemu.as_mut().unwrap().ptnet = false;
+    assert_eq!(note(&facts, "vale", "p2v"), (false, "a QEMU with ptnet missing".into()));
+    facts.guests.qemu.as_mut().unwrap().netmap = false;
+    assert_eq!(note(&facts, "vale-virtio", "v2p"), (false, "a QEMU with netmap missing".into()));
+    facts.dev_netmap = false;
+    assert_eq!(note(&facts, "vale", "p2p"), (false, "the netmap module missing".into()));
+    assert!(note(&facts, "uvale", "v2v").0);
 }
 
 #[test]

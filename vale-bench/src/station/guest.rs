@@ -5,13 +5,14 @@ use crate::dataplane::LabPort;
 use crate::exit::Fail;
 use guest::client::Client;
 use guest::counters::CounterPage;
-use guest::wire::{GuestExtent, Hello, Reply, Request};
+use guest::wire::{Driver, GuestExtent, Hello, Reply, Request};
 use netmap_rs::layout::{PortLocation, PortShape};
 use netmap_rs::memory::{Extent, Memory};
 use pktgen::counters::Snapshot;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
 use qemu_ptnet::{RamLayout, SharedRam, Vm};
 use rustix::fd::{AsFd, OwnedFd};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,12 @@ impl Machine {
         Ok(Machine { name: name.to_owned(), vm: Some(vm), client, ram, hello, counters, doorbells })
     }
 
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What the guest said of itself.
     #[must_use]
     pub fn hello(&self) -> &Hello {
@@ -97,6 +104,20 @@ impl Machine {
         let (name, mac) = (port.name.clone(), port.mac);
         let request = Request::OpenPort { port: port.local, name, location, shape: shape.clone(), mac };
         self.order("open a port", &request)
+    }
+
+    /// Has the guest open the interface that has the port's address; the parameters of its netmap module.
+    pub fn open_interface(
+        &mut self,
+        port: &LabPort,
+        driver: Driver,
+    ) -> Result<BTreeMap<String, String>, Fail> {
+        let request =
+            Request::OpenInterface { port: port.local, name: port.name.clone(), mac: port.mac, driver };
+        match self.ask("open an interface", &request)? {
+            Reply::Interface { netmap, .. } => Ok(netmap),
+            _ => Err(self.out_of_turn("open an interface")),
+        }
     }
 
     /// The host's end of a port's doorbell, once.

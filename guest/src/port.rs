@@ -1,0 +1,134 @@
+//! The ports of a guest: in CSB mode on the embedded VALE, or an interface of the guest's own.
+
+use crate::wire::Driver;
+use netmap_rs::kernel::{KernelPort, module_parameters};
+use netmap_rs::portspec::PortSpec;
+use pktgen::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use pktgen::ports::csb::CsbIo;
+use pktgen::ports::kernel::{Form, KernelIo};
+use pktgen::ports::packet::{Options, PacketPort};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long an interface may take to appear once its driver is there.
+const INTERFACE_DEADLINE: Duration = Duration::from_secs(10);
+/// `IFF_UP`, and the flags that every Ethernet interface has, as `/sys/class/net/*/flags` takes them.
+const UP: &str = "0x1003";
+
+/// A port of any kind that a guest can have.
+pub enum GuestIo {
+    /// On the embedded VALE.
+    Csb(CsbIo),
+    /// Of the guest's netmap.
+    Netmap(Box<KernelIo>),
+    /// An interface by packet socket.
+    Packet(Box<PacketPort>),
+}
+
+macro_rules! each {
+    ($self:expr, $port:ident => $call:expr) => {
+        match $self {
+            GuestIo::Csb($port) => $call,
+            GuestIo::Netmap($port) => $call,
+            GuestIo::Packet($port) => $call,
+        }
+    };
+}
+
+impl Port for GuestIo {
+    fn info(&self) -> &PortInfo {
+        each!(self, port => port.info())
+    }
+
+    #[inline]
+    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError> {
+        each!(self, port => port.tx_batch(max, fill))
+    }
+
+    #[inline]
+    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
+        each!(self, port => port.rx_batch(max, sink))
+    }
+
+    fn tx_pending(&mut self) -> Result<u32, PortError> {
+        each!(self, port => port.tx_pending())
+    }
+
+    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
+        each!(self, port => port.wait(interest, timeout))
+    }
+}
+
+/// Finds the interface with address `mac`, brings it up and opens it by `driver`; also its name and the parameters
+/// of the guest's netmap module. `name` is what messages call the port.
+pub fn open_interface(
+    name: &str,
+    mac: [u8; 6],
+    driver: Driver,
+) -> Result<(GuestIo, String, BTreeMap<String, String>), String> {
+    let interface = await_interface(mac)?;
+    // What the guest's own kernel would say on the interface is none of the traffic under test.
+    let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
+    let flags = format!("/sys/class/net/{interface}/flags");
+    fs::write(&flags, UP).map_err(|e| format!("cannot bring {interface} up: {e}"))?;
+    let (io, parameters) = match driver {
+        Driver::Netmap => {
+            let spec: PortSpec = format!("netmap:{interface}").parse().map_err(|e| format!("{e}"))?;
+            let port = KernelPort::open(&spec).map_err(|e| crate::agent::sentence(&e))?;
+            let io = KernelIo::new(port, name, Some(mac), Form::default()).map_err(|e| e.to_string())?;
+            let parameters =
+                module_parameters().map_err(|e| format!("cannot read netmap's parameters: {e}"))?;
+            let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            (GuestIo::Netmap(Box::new(io)), parameters.collect())
+        }
+        Driver::Packet => {
+            let port =
+                PacketPort::open(&interface, Options::default()).map_err(|e| crate::agent::sentence(&e))?;
+            (GuestIo::Packet(Box::new(port)), BTreeMap::new())
+        }
+    };
+    Ok((io, interface, parameters))
+}
+
+fn await_interface(mac: [u8; 6]) -> Result<String, String> {
+    let [a, b, c, d, e, f] = mac;
+    let wanted = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    let end = Instant::now() + INTERFACE_DEADLINE;
+    loop {
+        if let Some(found) = find_interface(Path::new("/sys/class/net"), &wanted) {
+            return Ok(found);
+        }
+        if Instant::now() >= end {
+            return Err(format!(
+                "no interface with address {wanted} appeared: the guest's kernel or modules lack its driver"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn find_interface(folder: &Path, mac: &str) -> Option<String> {
+    let entries = fs::read_dir(folder).ok()?.flatten();
+    let mut named = entries.filter(|entry| {
+        fs::read_to_string(entry.path().join("address")).is_ok_and(|address| address.trim() == mac)
+    });
+    named.next()?.file_name().into_string().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_found_by_their_address() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, address) in [("lo", "00:00:00:00:00:00"), ("eth1", "02:00:00:00:00:0a")] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+            fs::write(folder.path().join(name).join("address"), format!("{address}\n")).unwrap();
+        }
+        assert_eq!(find_interface(folder.path(), "02:00:00:00:00:0a").as_deref(), Some("eth1"));
+        assert_eq!(find_interface(folder.path(), "02:00:00:00:00:0b"), None);
+    }
+}

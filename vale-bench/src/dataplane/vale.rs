@@ -1,0 +1,375 @@
+//! The kernel's VALE: `vale` hands its ports to guests by ptnet passthrough, `vale-virtio` puts virtio-net before
+//! them; ports of the host are netmap's own.
+//!
+//! Everything is ephemeral: a switch is there while ports are, a port while a process has it open. So a run leaves
+//! nothing behind, however it ends. The switch runs in whoever sends, or in the threads that serve a ptnet port
+//! (kloop), and counts nothing by port: what it drops is the difference between what was sent and received.
+
+use super::{Lab, LabPort, Moved, Setting, Switch, mac};
+use crate::exit::{Exit, Fail};
+use crate::guests::{GuestPlan, Plug};
+use crate::result::{self, Accelerator};
+use crate::scenario::{Place, Topology};
+use crate::station::{GuestStation, HostStation, Machine, Station};
+use guest::wire::Driver;
+use netmap_rs::kernel::{Control, KernelError, KernelPort, Register, module_parameters};
+use netmap_rs::portspec::PortSpec;
+use pktgen::port::Port;
+use pktgen::ports::kernel::{Form, KernelIo};
+use qemu_ptnet::{MacAddr, Module, Net, Netdev, NicModel, VirtioNet};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// The module parameter on which both ends of a ptnet port must agree, or the rate halves.
+const VNET_HDR: &str = "ptnet_vnet_hdr";
+
+/// What is between a guest and its port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guests {
+    /// `ptnet-pci`: the guest's netmap reads and writes the port's own rings.
+    Ptnet,
+    /// virtio-net over QEMU's netmap back end.
+    Virtio,
+}
+
+/// What connects two ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// A VALE switch.
+    Vale,
+    /// A netmap pipe for each flow: no switch, no copy; for guests that trust each other.
+    Pipe,
+}
+
+/// How to bring it up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What guests get.
+    pub guests: Guests,
+    /// What connects them.
+    pub link: Link,
+    /// Whether a host thread polls the guests' transmit rings; `None` is QEMU's default.
+    pub klooptx: Option<bool>,
+    /// Whether a host thread polls the guests' receive rings; `None` is QEMU's default.
+    pub klooprx: Option<bool>,
+    /// The guests' netmap module and its parameters, as `insmod` takes them.
+    pub guest_module: Option<(PathBuf, String)>,
+    /// Processors of the stations, in order; none beyond the end.
+    pub station_cpus: Vec<usize>,
+    /// What engines do without work.
+    pub idle: super::uvale::Idle,
+}
+
+struct Vale {
+    options: Options,
+    accelerator: Accelerator,
+    guests: u32,
+    slots: u32,
+    parameters: BTreeMap<String, String>,
+}
+
+/// Brings the topology up.
+pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
+    let control = Control::open().map_err(host)?;
+    let parameters = module_parameters().map_err(Fail::failed)?;
+    let parameters: BTreeMap<String, String> =
+        parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let topology = setting.topology;
+    if topology.vms() > 0 {
+        check_host(setting, options)?;
+    }
+    let names = names(&control, topology, options.link)?;
+    let plans = plans(topology, &names, options);
+    let modules = guest_modules(options, parameters.get(VNET_HDR).map(String::as_str))?;
+    let machines = match plans.is_empty() {
+        true => Vec::new(),
+        false => setting.boot(&plans, &modules, &options.station_cpus)?,
+    };
+    let mut machines = machines.into_iter();
+    let (mut stations, mut ports, mut vms, mut pinning) =
+        (Vec::<Box<dyn Station>>::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut max_frame, mut slots) = (u16::MAX, 0);
+    for (index, plan) in topology.stations.iter().enumerate() {
+        let cpu = options.station_cpus.get(index).copied();
+        pinning.extend(cpu.map(|cpu| result::Pin { thread: plan.name.clone(), cpus: vec![cpu as u32] }));
+        let first = ports.len();
+        for local in 0..plan.ports {
+            let global = first + local;
+            ports.push(LabPort { name: names[global].clone(), mac: mac(global), station: index, local });
+        }
+        let its_ports = &ports[first..];
+        match plan.place {
+            Place::Host => {
+                let opened = its_ports.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+                for io in &opened {
+                    max_frame = max_frame.min(io.info().max_frame);
+                    slots = io.info().tx_slots;
+                }
+                stations.push(Box::new(HostStation::new(&plan.name, cpu, opened)));
+            }
+            Place::Guest => {
+                let machine = machines.next();
+                let mut machine =
+                    machine.ok_or_else(|| Fail::failed(anyhow::anyhow!("no machine was started")))?;
+                for port in its_ports {
+                    open_in_guest(&mut machine, port, options, &parameters)?;
+                }
+                let argv = machine.argv();
+                vms.push(result::Vm { name: plan.name.clone(), dataplane: options.name().into(), argv });
+                stations.push(Box::new(GuestStation::new(machine)));
+            }
+        }
+    }
+    // Guests' ports have the same buffers as the host's: VALE copies between slots, whatever region they are in.
+    let buf_size = parameters.get("buf_size").and_then(|size| size.parse().ok()).unwrap_or(2048u16);
+    let max_frame = max_frame.min(buf_size).saturating_add(result::FCS_BYTES);
+    let idle = options.idle.of_engines();
+    let switch = Vale {
+        options: options.clone(),
+        accelerator: setting.accelerator(),
+        guests: topology.vms() as u32,
+        slots,
+        parameters,
+    };
+    Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
+}
+
+impl Options {
+    /// The dataplane's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self.guests {
+            Guests::Ptnet => "vale",
+            Guests::Virtio => "vale-virtio",
+        }
+    }
+}
+
+fn host(error: KernelError) -> Fail {
+    Fail::failed(error).with_exit(Exit::Host)
+}
+
+/// What guests need of this host, before anything is started.
+fn check_host(setting: &Setting<'_>, options: &Options) -> Result<(), Fail> {
+    let qemu = setting.guests.map(crate::guests::GuestHost::qemu).map(|qemu| qemu.path).unwrap_or_default();
+    let has = |device| setting.guests.is_some_and(|guests| guests.has(device, "netmap"));
+    match options.guests {
+        Guests::Ptnet if !has("ptnet-pci") => Err(Fail::host(format!(
+            "{qemu} has no ptnet device with a netmap back end: name a QEMU of the ptnet fork (3.0.95) with --qemu"
+        ))),
+        Guests::Ptnet if setting.accelerator() != Accelerator::Kvm => Err(Fail::host(
+            "ptnet guests need KVM, which does not work here: the device hands its interrupts over inside KVM. \
+             In a machine that emulates it (vale-bench in-vm --qemu …) they run",
+        )),
+        Guests::Virtio if !has("virtio-net-pci") => Err(Fail::host(format!(
+            "{qemu} was built without netmap: name one with a netmap back end with --qemu"
+        ))),
+        Guests::Ptnet if options.guest_module.is_none() => Err(Fail::host(
+            "ptnet guests need netmap's module, built for their kernel: name it with --guest-module",
+        )),
+        Guests::Ptnet | Guests::Virtio => Ok(()),
+    }
+}
+
+/// A name for every port. On a switch that nobody uses; or pipes, one a flow.
+fn names(control: &Control, topology: &Topology, link: Link) -> Result<Vec<String>, Fail> {
+    let mut used = BTreeSet::new();
+    for port in control.vale_ports() {
+        used.insert(port.map_err(host)?.switch().to_owned());
+    }
+    let id = (0..100).find(|id| !used.contains(&format!("valevb{id}")));
+    let id = id.ok_or_else(|| Fail::host("switches valevb0 to valevb99 are all in use"))?;
+    if link == Link::Vale {
+        let of_station = |plan: &crate::scenario::StationPlan| -> Vec<String> {
+            let one = plan.ports == 1;
+            let name = |local| if one { plan.name.clone() } else { format!("{}.{local}", plan.name) };
+            (0..plan.ports).map(|local| format!("valevb{id}:{}", name(local))).collect()
+        };
+        return Ok(topology.stations.iter().flat_map(of_station).collect());
+    }
+    let mut names = vec![String::new(); topology.ports()];
+    let process = std::process::id();
+    for (pipe, flow) in topology.flows.iter().enumerate() {
+        for (end, port) in [("{", flow.from), ("}", flow.to)] {
+            if !names[port].is_empty() {
+                return Err(Fail::usage(format!(
+                    "--link pipe joins ports two by two, and {} has a port with several partners",
+                    topology.scenario
+                )));
+            }
+            names[port] = format!("netmap:vb{process}{end}{pipe}");
+        }
+    }
+    Ok(names)
+}
+
+fn plans(topology: &Topology, names: &[String], options: &Options) -> Vec<GuestPlan> {
+    let mut plans = Vec::new();
+    let mut at = 0;
+    for station in &topology.stations {
+        let numbers = at..at + station.ports;
+        at += station.ports;
+        if station.place == Place::Guest {
+            let ports = numbers.map(|port| Plug::Interface(options.net(&names[port], mac(port))));
+            plans.push(GuestPlan { name: station.name.clone(), ports: ports.collect() });
+        }
+    }
+    plans
+}
+
+impl Options {
+    fn net(&self, ifname: &str, mac: [u8; 6]) -> Net {
+        let ptnet = self.guests == Guests::Ptnet;
+        let netdev = Netdev::Netmap {
+            ifname: ifname.to_owned(),
+            passthrough: ptnet,
+            klooptx: self.klooptx.filter(|_| ptnet),
+            klooprx: self.klooprx.filter(|_| ptnet),
+        };
+        let model = if ptnet { NicModel::Ptnet } else { NicModel::Virtio(VirtioNet::default()) };
+        Net { mac: MacAddr(mac), netdev, model }
+    }
+}
+
+/// What the guests load. Their netmap gets the host's `ptnet_vnet_hdr` unless it was given one.
+fn guest_modules(options: &Options, vnet_hdr: Option<&str>) -> Result<Vec<Module>, Fail> {
+    if options.guests == Guests::Virtio {
+        return Ok(vec![Module::named("virtio_net"), Module::named("af_packet")]);
+    }
+    let Some((path, given)) = &options.guest_module else { return Ok(Vec::new()) };
+    let mut params = given.clone();
+    if let Some(value) = vnet_hdr.filter(|_| !given.contains(VNET_HDR)) {
+        params = format!("{params} {VNET_HDR}={value}").trim().to_owned();
+    }
+    Ok(vec![Module::file(path).with_params(params)])
+}
+
+fn open(port: &LabPort) -> Result<KernelIo, Fail> {
+    let spec: PortSpec = port.name.parse().map_err(Fail::failed)?;
+    let opened = KernelPort::open(Register::new(spec).no_tx_poll(true)).map_err(host)?;
+    KernelIo::new(opened, &port.name, Some(port.mac), Form::default()).map_err(Fail::failed)
+}
+
+fn open_in_guest(
+    machine: &mut Machine,
+    port: &LabPort,
+    options: &Options,
+    parameters: &BTreeMap<String, String>,
+) -> Result<(), Fail> {
+    let driver = match options.guests {
+        Guests::Ptnet => Driver::Netmap,
+        Guests::Virtio => Driver::Packet,
+    };
+    let theirs = machine.open_interface(port, driver)?;
+    match (parameters.get(VNET_HDR), theirs.get(VNET_HDR)) {
+        (Some(ours), Some(theirs)) if ours != theirs => Err(Fail::host(format!(
+            "{VNET_HDR} is {ours} on this host and {theirs} in {}, which halves the rate: load both modules alike, \
+             as in --guest-module 'netmap.ko {VNET_HDR}={ours}'",
+            machine.name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+impl Switch for Vale {
+    fn describe(&self) -> result::Dataplane {
+        let Options { link, klooptx, klooprx, guests, idle, .. } = &self.options;
+        let polled =
+            |value: &Option<bool>| value.map_or("default", |on| if on { "on" } else { "off" }).to_owned();
+        let mut parameters = BTreeMap::from([
+            ("link".to_owned(), if *link == Link::Vale { "vale" } else { "pipe" }.to_owned()),
+            ("idle".to_owned(), idle.label().to_owned()),
+        ]);
+        if self.slots > 0 {
+            parameters.insert("slots".into(), self.slots.to_string());
+        }
+        if self.guests > 0 && *guests == Guests::Ptnet {
+            parameters.insert("klooptx".into(), polled(klooptx));
+            parameters.insert("klooprx".into(), polled(klooprx));
+        }
+        parameters.extend(self.parameters.get(VNET_HDR).map(|value| (VNET_HDR.to_owned(), value.clone())));
+        let driver = match guests {
+            Guests::Ptnet => "ptnet",
+            Guests::Virtio => "virtio_net, packet socket",
+        };
+        result::Dataplane {
+            name: self.options.name().into(),
+            accelerator: self.accelerator,
+            guest_driver: (self.guests > 0).then(|| driver.into()),
+            parameters,
+        }
+    }
+
+    /// A guest's ptnet port has a thread of the host that moves its frames; else senders do it themselves.
+    fn busy_threads(&self) -> u32 {
+        if self.options.guests == Guests::Ptnet { self.guests } else { 0 }
+    }
+
+    fn counters(&mut self, _port: usize) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
+
+    fn counts_drops(&self) -> bool {
+        false
+    }
+
+    fn moved(&mut self, _port: usize) -> Option<Moved> {
+        None
+    }
+
+    fn faults(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn cpu_ns(&self) -> Option<u64> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(guests: Guests) -> Options {
+        Options {
+            guests,
+            link: Link::Vale,
+            klooptx: Some(false),
+            klooprx: None,
+            guest_module: Some(("netmap.ko".into(), "buf_num=8192".into())),
+            station_cpus: Vec::new(),
+            idle: crate::dataplane::uvale::Idle::Nap,
+        }
+    }
+
+    #[test]
+    fn guests_get_the_hosts_vnet_header_unless_told_otherwise() {
+        let params = |given: &str, host| {
+            let module = Some(("netmap.ko".into(), given.to_owned()));
+            let options = Options { guest_module: module, ..options(Guests::Ptnet) };
+            guest_modules(&options, host).unwrap().remove(0).params
+        };
+        assert_eq!(params("", Some("0")), "ptnet_vnet_hdr=0");
+        assert_eq!(params("buf_num=8192", Some("1")), "buf_num=8192 ptnet_vnet_hdr=1");
+        assert_eq!(params("ptnet_vnet_hdr=1", Some("0")), "ptnet_vnet_hdr=1");
+        assert_eq!(params("", None), "");
+    }
+
+    #[test]
+    fn a_guest_has_an_interface_on_its_port() {
+        let topology = crate::scenario::p2v(1).unwrap();
+        let names = ["valevb0:host", "valevb0:vm1"].map(str::to_owned);
+        let plans = plans(&topology, &names, &options(Guests::Ptnet));
+        assert_eq!(plans.len(), 1);
+        let Plug::Interface(net) = &plans[0].ports[0] else { panic!("{plans:?}") };
+        let expected = Netdev::Netmap {
+            ifname: "valevb0:vm1".into(),
+            passthrough: true,
+            klooptx: Some(false),
+            klooprx: None,
+        };
+        assert_eq!((&net.netdev, &net.model, net.mac), (&expected, &NicModel::Ptnet, MacAddr(mac(1))));
+        let virtio = options(Guests::Virtio).net("valevb0:vm1", mac(1));
+        assert!(matches!(virtio.netdev, Netdev::Netmap { passthrough: false, klooptx: None, .. }));
+    }
+}
