@@ -104,7 +104,7 @@ fn numbers_and_names() {
         ("tx -i vale0:1 -d 10.0.0", &["not an IPv4 address"]),
         ("tx -i netmap:", &["netmap:"]),
         ("tx -i vale0:1 -F 2", &["-F 2", "124"]),
-        ("tx -i vale0:1 -F 64", &["-F", "63"]),
+        ("tx -i vale0:1 -F 64", &["--fragments", "63"]),
         ("tx -i vale0:1 -H 11", &["10 or 12"]),
         ("tx -i vale0:1 -P no-such-file", &["-P no-such-file", "No such file"]),
         ("tx -i vale0:1 -P x --size 64", &["--pcap", "cannot be used with"]),

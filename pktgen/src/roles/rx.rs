@@ -200,6 +200,7 @@ impl Expected {
             || frame::seq_low(head) != self.seq as u32
             || !frame::tells_length(head, len)
             || more
+            || self.word == 0
         {
             return false;
         }
