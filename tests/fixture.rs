@@ -15,12 +15,14 @@ mod guests;
 mod kept;
 mod machine;
 mod processes;
+mod roles;
 mod running;
 
 pub(crate) use bench::Bench;
 pub(crate) use guests::{FakeQemu, qemu_path};
 pub(crate) use kept::{Kept, keeps_to};
 pub(crate) use processes::{Found, wait_until_gone};
+pub(crate) use roles::{count, end_report};
 pub(crate) use running::{Finished, Running, send};
 
 use std::io::Write;

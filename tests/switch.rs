@@ -2,7 +2,7 @@
 
 mod fixture;
 
-use fixture::{Bench, END_DEADLINE, Finished, READY_DEADLINE, RUN_DEADLINE, Running};
+use fixture::{Bench, END_DEADLINE, READY_DEADLINE, RUN_DEADLINE, Running, count, end_report};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -18,19 +18,6 @@ fn attach(bench: &Bench, switch: &mut Running, command: &str, port: &str) -> Run
     let running = bench.start(&format!("{command} -i {port}"));
     switch.says(&format!("port {port} is attached"), READY_DEADLINE);
     running
-}
-
-/// The last report of a role that printed JSON.
-fn end_report(ended: &Finished) -> Value {
-    let last = ended.stdout.lines().last().unwrap_or_else(|| panic!("no report\n{ended}"));
-    let report: Value = serde_json::from_str(last).unwrap_or_else(|e| panic!("{e}\n{ended}"));
-    assert_eq!(report["report"], "end", "{ended}");
-    report
-}
-
-/// A count in a report.
-fn count(report: &Value, path: &str) -> u64 {
-    report.pointer(path).and_then(Value::as_u64).unwrap_or_else(|| panic!("no {path} in {report:#}"))
 }
 
 #[test]

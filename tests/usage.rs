@@ -45,7 +45,8 @@ fn sizes() {
     }
     refused(&bench, "v2v --size 64,2053", 2, &["2053", "too large"]);
     refused(&bench, "tx -i vale0:1 -l 59", 2, &["59", "too small", "60"]);
-    refused(&bench, "tx -i vale0:1 --size 64,128", 2, &["several sizes"]);
+    refused(&bench, "tx -i vale0:1 -l 1514-60", 2, &["backwards"]);
+    refused(&bench, "ping -i vale0:1 --size 64,128", 2, &["several sizes"]);
     bench.leaves_nothing_behind();
 }
 
@@ -101,8 +102,22 @@ fn numbers_and_names() {
         ("tx -i vale0:1 -S 01:00:5e:00:00:01", &["group"]),
         ("tx -i vale0:1 -D 02:00", &["not an Ethernet address"]),
         ("tx -i vale0:1 -d 10.0.0", &["not an IPv4 address"]),
-        ("tx -i vale0:1/x", &["vale0:1"]),
-        ("tx -i netmap:eth0", &["netmap"]),
+        ("tx -i netmap:", &["netmap:"]),
+        ("tx -i vale0:1 -F 2", &["-F 2", "124"]),
+        ("tx -i vale0:1 -F 64", &["--fragments", "63"]),
+        ("tx -i vale0:1 -H 11", &["10 or 12"]),
+        ("tx -i vale0:1 -P no-such-file", &["-P no-such-file", "No such file"]),
+        ("tx -i vale0:1 -P x --size 64", &["--pcap", "cannot be used with"]),
+        ("tx -i vale0:1 -s 10.0.0.1-10.0.0.9 --flows 2", &["--flows", "ranges"]),
+        ("tx -i vale0:1 -s 10.0.0.9-10.0.0.1", &["backwards"]),
+        ("tx -i netmap:lo -I", &["-I", "VALE"]),
+        ("tx -i lo -p 2", &["-p", "lo"]),
+        ("tx -i lo -a 4095", &["4095", "processor"]),
+        ("rx -i lo --dump x -p 2", &["--dump", "-p"]),
+        ("ping -i vale0:1 -s 10.0.0.1-10.0.0.9", &["ranges are for tx"]),
+        ("ping -i vale0:1 --size 64-128", &["--size"]),
+        ("fwd -i lo", &["two ports", "1"]),
+        ("fwd -i lo -i lo -i lo", &["two ports", "3"]),
         ("tx", &["--interface"]),
         ("v3v", &["unrecognized subcommand"]),
     ] {

@@ -73,6 +73,6 @@ pub use port::{KernelPort, Ready};
 pub use register::{Offsets, Register, Registered};
 pub use request::{Body, MAX_EVENT_RINGS, Opt, Request, RingEvents};
 pub use ring::Cursors;
-pub use rx::{RxRing, Verdict};
+pub use rx::{Counted, RxRing, Verdict};
 pub use tx::TxRing;
 pub use vale::{NewPort, Polling, ValePort, ValePorts};

@@ -117,6 +117,19 @@ pub struct SlotCopy {
     pub flags: u16,
 }
 
+impl SlotCopy {
+    /// The first eight bytes of a slot, read in one load.
+    #[inline(always)]
+    pub(crate) fn from_word(word: u64) -> SlotCopy {
+        let b = word.to_ne_bytes();
+        SlotCopy {
+            buf_idx: u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
+            len: u16::from_ne_bytes([b[4], b[5]]),
+            flags: u16::from_ne_bytes([b[6], b[7]]),
+        }
+    }
+}
+
 impl RawRing {
     /// A ring whose slots and buffers must lie inside `mem`, which the caller keeps alive as long as the ring.
     pub(crate) fn new(

@@ -31,6 +31,17 @@ pub struct RxFrame<'a> {
     pub more: bool,
 }
 
+/// What was received without being looked into.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RxCount {
+    /// Frames, each fragment of a packet being one.
+    pub frames: u32,
+    /// Packets.
+    pub packets: u32,
+    /// Bytes, without FCS.
+    pub bytes: u64,
+}
+
 /// What a port is, as far as results and roles care.
 #[derive(Debug, Clone)]
 pub struct PortInfo {
@@ -98,6 +109,28 @@ pub trait Port: Send {
     /// Lends up to `max` received frames to `sink`, oldest first, and gives their buffers back together.
     /// Returns how many there were.
     fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError>;
+
+    /// As [`Port::tx_batch`], for frames that are all alike: for one `kind`, which is not 0, `fill` writes the same
+    /// bytes each time. A port need not ask it for a buffer that it knows to hold them.
+    fn tx_alike<F: FnMut(TxFrame<'_>) -> u16>(
+        &mut self,
+        max: u32,
+        kind: u64,
+        fill: F,
+    ) -> Result<u32, PortError> {
+        let _ = kind;
+        self.tx_batch(max, fill)
+    }
+
+    /// As [`Port::rx_batch`], of frames that nobody looks into.
+    fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
+        let mut count = RxCount::default();
+        count.frames = self.rx_batch(max, |frame| {
+            count.packets += u32::from(!frame.more);
+            count.bytes += frame.data.len() as u64;
+        })?;
+        Ok(count)
+    }
 
     /// Frames published and not yet taken from the ring by the other side.
     fn tx_pending(&mut self) -> Result<u32, PortError>;

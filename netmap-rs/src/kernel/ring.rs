@@ -44,14 +44,18 @@ impl Lane {
     /// `i` is below `num_slots`, and the ring that this is a copy of lives.
     #[inline(always)]
     pub(super) unsafe fn read(self, i: u32) -> SlotCopy {
+        // SAFETY: the caller vouches for the bounds.
+        SlotCopy::from_word(unsafe { self.read_word(i) })
+    }
+
+    /// Reads slot `i` as it lies there.
+    ///
+    /// # Safety
+    /// As for `read`.
+    #[inline(always)]
+    pub(super) unsafe fn read_word(self, i: u32) -> u64 {
         // SAFETY: the caller vouches for the bounds; slots are 8-byte aligned; volatile by rule 2.
-        let word = unsafe { self.slots.add(i as usize).cast::<u64>().read_volatile() };
-        let b = word.to_ne_bytes();
-        SlotCopy {
-            buf_idx: u32::from_ne_bytes([b[0], b[1], b[2], b[3]]),
-            len: u16::from_ne_bytes([b[4], b[5]]),
-            flags: u16::from_ne_bytes([b[6], b[7]]),
-        }
+        unsafe { self.slots.add(i as usize).cast::<u64>().read_volatile() }
     }
 
     /// Writes length and flags of slot `i` in one store.

@@ -5,7 +5,7 @@ use super::error::{KernelError, RingName};
 use super::ring::Half;
 use crate::csb::RxSlot;
 use crate::layout::SlotCopy;
-use crate::sys::{NR_FORWARD, NR_TIMESTAMP, NS_BUF_CHANGED, NS_FORWARD, NS_PORT_MASK};
+use crate::sys::{NR_FORWARD, NR_TIMESTAMP, NS_BUF_CHANGED, NS_FORWARD, NS_MOREFRAG, NS_PORT_MASK};
 use std::ops::Range;
 use std::slice;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub struct RxRing {
     pub(super) half: Half,
+}
+
+/// What was received and not looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Slots.
+    pub slots: u32,
+    /// Packets whose last fragment, or only one, was in them.
+    pub packets: u32,
+    /// Bytes, as the slots tell.
+    pub bytes: u64,
 }
 
 /// What becomes of a received frame.
@@ -57,6 +68,23 @@ impl RxRing {
             sink(slot);
             Verdict::Release
         })
+    }
+
+    /// Takes up to `max` received slots without looking at their buffers.
+    pub fn count(&mut self, max: u32) -> Counted {
+        let half = &mut self.half;
+        let (lane, want) = (half.lane(), max.min(half.avail()));
+        let mut counted = Counted { slots: want, ..Counted::default() };
+        let mut at = half.head;
+        for _ in 0..want {
+            // SAFETY: `at` is a cursor: `head`, or one that `next` made.
+            let SlotCopy { len, flags, .. } = unsafe { lane.read(at) };
+            counted.bytes += u64::from(len);
+            counted.packets += u32::from(flags & NS_MOREFRAG == 0);
+            at = lane.next(at);
+        }
+        half.head = at;
+        counted
     }
 
     /// As [`drain`](RxRing::drain), with a verdict on each frame.

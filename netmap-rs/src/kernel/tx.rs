@@ -151,6 +151,57 @@ impl TxRing {
         done
     }
 
+    /// As [`fill`](TxRing::fill), for frames that are all alike: `fill` writes the same bytes each time, and is not
+    /// asked again for a slot that is as this function left it, buffer, length and flags. `known` is what it
+    /// remembers of the slots ([`num_slots`](TxRing::num_slots) words, 0 to begin with); it counts for one kind of
+    /// frame, and while nothing else is written to the ring's buffers.
+    ///
+    /// # Panics
+    /// If `known` has another length.
+    #[inline]
+    pub fn fill_alike<F: FnMut(&mut TxSlot<'_>) -> u16>(
+        &mut self,
+        known: &mut [u64],
+        max: u32,
+        mut fill: F,
+    ) -> u32 {
+        assert_eq!(known.len(), self.half.raw.num_slots() as usize);
+        let want = max.min(self.space());
+        let mut done = 0;
+        while done < want {
+            let half = &mut self.half;
+            let lane = half.lane();
+            let run = (want - done).min(lane.num_slots - half.head);
+            let first = half.head as usize;
+            let mut same = 0;
+            for left in &known[first..first + run as usize] {
+                // SAFETY: `head + same` is below `num_slots`.
+                let word = unsafe { lane.read_word(half.head + same) };
+                // A slot of zeros names no buffer, and is for `fill` to count.
+                if word != *left || word == 0 {
+                    break;
+                }
+                same += 1;
+            }
+            half.head = cursor::add(half.head, same, lane.num_slots);
+            done += same;
+            if same == run {
+                continue;
+            }
+            let at = half.head;
+            if self.fill(1, &mut fill) == 0 {
+                break;
+            }
+            done += 1;
+            // SAFETY: `at` is a cursor.
+            let word = unsafe { lane.read_word(at) };
+            // With a flag it is not yet as it will be found the next time.
+            let SlotCopy { flags, .. } = SlotCopy::from_word(word);
+            known[at as usize] = if flags == 0 { word } else { 0 };
+        }
+        done
+    }
+
     /// As [`fill`](TxRing::fill), in memory of this program's own: what is lent is the slot's part of `buffers`,
     /// which VALE ports send from there; others ignore the flag and would send what is in the slots' own buffers.
     /// [`TxSlot::buf_idx`] is the slot's number. Nothing is lent with offsets, which take the pointer's place, nor

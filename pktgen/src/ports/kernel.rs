@@ -13,9 +13,9 @@
 //! forwarding without copies ([`crate::engine::ZeroCopyEngine`]).
 
 use super::fragment::Fragments;
-use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use crate::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame};
 use netmap_rs::csb::TxSlot;
-use netmap_rs::kernel::{IndirectBuffers, KernelError, KernelPort};
+use netmap_rs::kernel::{Counted, IndirectBuffers, KernelError, KernelPort};
 use netmap_rs::sys::{NS_BUF_CHANGED, NS_MOREFRAG};
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct KernelIo {
     /// Of each transmit ring, where frames are indirect.
     indirect: Vec<IndirectBuffers>,
     fragments: Option<Fragments>,
+    /// The kind of frames that are all alike in the buffers, and what is remembered of each transmit ring's slots.
+    alike: (u64, Vec<Box<[u64]>>),
     /// The receive ring is inside a packet: no header comes next.
     inside: Vec<bool>,
 }
@@ -104,8 +106,18 @@ impl KernelIo {
             },
             mac,
         };
+        let known = tx.iter().map(|ring| vec![0; ring.num_slots() as usize].into()).collect();
         let inside = vec![false; rx.len()];
-        Ok(KernelIo { port, info, header: form.header.into(), turn: 0, indirect, fragments, inside })
+        Ok(KernelIo {
+            port,
+            info,
+            header: form.header.into(),
+            turn: 0,
+            indirect,
+            fragments,
+            alike: (0, known),
+            inside,
+        })
     }
 
     /// The port itself.
@@ -116,6 +128,16 @@ impl KernelIo {
     #[cold]
     fn failed(&self, operation: &'static str, source: KernelError) -> PortError {
         PortError { port: self.info.name.clone(), operation, source: source.into() }
+    }
+
+    /// Sends what was filled.
+    #[inline(always)]
+    fn publish(&mut self, sent: u32) -> Result<u32, PortError> {
+        if sent > 0 {
+            self.port.tx().iter_mut().for_each(|ring| ring.report_last());
+            self.port.txsync().map_err(|e| self.failed("send on", e))?;
+        }
+        Ok(sent)
     }
 
     /// Slots that can be filled, as of the last sync.
@@ -193,12 +215,51 @@ impl Port for KernelIo {
         if self.space() == 0 {
             self.port.txsync().map_err(|e| self.failed("send on", e))?;
         }
+        // Whatever is written now is not what was remembered.
+        self.alike.0 = 0;
         let sent = self.fill(max, fill);
-        if sent > 0 {
-            self.port.tx().iter_mut().for_each(|ring| ring.report_last());
+        self.publish(sent)
+    }
+
+    fn tx_alike<F: FnMut(TxFrame<'_>) -> u16>(
+        &mut self,
+        max: u32,
+        kind: u64,
+        mut fill: F,
+    ) -> Result<u32, PortError> {
+        if self.header > 0 || self.fragments.is_some() || !self.indirect.is_empty() {
+            return self.tx_batch(max, fill);
+        }
+        if self.space() == 0 {
             self.port.txsync().map_err(|e| self.failed("send on", e))?;
         }
-        Ok(sent)
+        if self.alike.0 != kind {
+            self.alike.0 = kind;
+            self.alike.1.iter_mut().for_each(|known| known.fill(0));
+        }
+        let mut sent = 0;
+        for (ring, known) in self.port.tx().iter_mut().zip(&mut self.alike.1) {
+            sent += ring.fill_alike(known, max - sent, |slot| {
+                let swapped = slot.flags & NS_BUF_CHANGED != 0;
+                fill(TxFrame { key: Some(slot.buf_idx), swapped, buf: slot.buf })
+            });
+        }
+        self.publish(sent)
+    }
+
+    fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
+        if self.port.rx().iter().all(|ring| ring.avail() == 0) {
+            self.port.rxsync().map_err(|e| self.failed("receive on", e))?;
+        }
+        let mut count = RxCount::default();
+        for ring in self.port.rx() {
+            let Counted { slots, packets, bytes } = ring.count(max - count.frames);
+            count.frames += slots;
+            count.packets += packets;
+            count.bytes += bytes;
+        }
+        count.bytes = count.bytes.saturating_sub(u64::from(count.packets) * self.header as u64);
+        Ok(count)
     }
 
     #[inline]

@@ -1,6 +1,6 @@
 //! A port that outlives the engines that use it: each takes it off its shelf and puts it back when it ends.
 
-use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use crate::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,19 @@ impl<P: Port> Port for Lease<P> {
     #[inline]
     fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
         self.port().rx_batch(max, sink)
+    }
+
+    fn tx_alike<F: FnMut(TxFrame<'_>) -> u16>(
+        &mut self,
+        max: u32,
+        kind: u64,
+        fill: F,
+    ) -> Result<u32, PortError> {
+        self.port().tx_alike(max, kind, fill)
+    }
+
+    fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
+        self.port().rx_count(max)
     }
 
     fn tx_pending(&mut self) -> Result<u32, PortError> {

@@ -11,7 +11,7 @@ use super::tx::MAX_BURST;
 use crate::Error;
 use crate::counters::Snapshot;
 use crate::frame::{self, FCS, Kind, MARK_END, Mark, mark_word, pattern_intact, told_length};
-use crate::port::{Port, PortError, RxFrame};
+use crate::port::{Port, PortError, RxCount, RxFrame};
 use crate::seq::{Streams, Tracker};
 use crate::spec::{RxReport, RxSpec};
 use crate::template::check_count;
@@ -141,15 +141,11 @@ impl Rx {
     }
 
     fn step_raw<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
-        let (mut bytes, mut fragments) = (0, 0);
-        let count = port.rx_batch(self.burst, |frame| {
-            bytes += frame.data.len() as u64;
-            fragments += u64::from(frame.more);
-        })?;
-        if count > 0 {
-            self.count(u64::from(count) - fragments, bytes, now_ns);
+        let RxCount { frames, packets, bytes } = port.rx_count(self.burst)?;
+        if frames > 0 {
+            self.count(packets.into(), bytes, now_ns);
         }
-        Ok(count)
+        Ok(frames)
     }
 
     /// Receives one frame that whoever drives the port lends.
@@ -204,6 +200,7 @@ impl Expected {
             || frame::seq_low(head) != self.seq as u32
             || !frame::tells_length(head, len)
             || more
+            || self.word == 0
         {
             return false;
         }

@@ -198,6 +198,19 @@ impl Tx {
         let mut view = contents.view();
         let tag = view.tag(templates.id(0, 0));
         let mut low = *seq as u32;
+        if !marked {
+            let sent = port.tx_alike(most, tag, |frame| {
+                if frame.swapped {
+                    view.forget(frame.key);
+                }
+                let held = view.holds(frame.key, tag);
+                let done = held || view.write(templates, (0, 0), word, frame.key, frame.buf);
+                if done { len } else { 0 }
+            })?;
+            self.bytes += u64::from(sent) * u64::from(len + FCS);
+            self.blocked = sent < most;
+            return Ok(sent);
+        }
         let sent = port.tx_batch(most, |frame| {
             if frame.swapped {
                 view.forget(frame.key);
@@ -205,11 +218,9 @@ impl Tx {
             if !view.holds(frame.key, tag) && !view.write(templates, (0, 0), word, frame.key, frame.buf) {
                 return 0;
             }
-            if marked {
-                let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
-                stamp(head, now_ns, low);
-                low = low.wrapping_add(1);
-            }
+            let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
+            stamp(head, now_ns, low);
+            low = low.wrapping_add(1);
             len
         })?;
         self.bytes += u64::from(sent) * u64::from(len + FCS);

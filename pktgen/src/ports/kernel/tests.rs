@@ -234,3 +234,66 @@ fn what_the_kernel_refuses_is_an_error_with_the_ports_name() {
     assert!(io.wait(Interest::Rx, Duration::ZERO).is_err());
     assert!(io.tx_pending().is_err());
 }
+
+#[test]
+fn frames_that_are_alike_are_written_once_a_buffer() {
+    let shape = FakeShape { tx_rings: 2, ..shape(8) };
+    let (kernel, mut io) = io(&shape, Form::default());
+    let mut asked = 0;
+    let mut batch = |io: &mut KernelIo, max, kind| {
+        let sent = io.tx_alike(max, kind, |frame| {
+            asked += 1;
+            frame.buf[..60].fill(kind as u8);
+            60
+        });
+        (sent.unwrap(), std::mem::take(&mut asked))
+    };
+    let frames = |kernel: &FakeKernel| (0..2).flat_map(|ring| kernel.sent(ring)).collect::<Vec<_>>();
+    assert_eq!(batch(&mut io, 14, 1), (14, 14));
+    assert_eq!(batch(&mut io, 14, 1).0, 14);
+    for _ in 0..20 {
+        let (sent, asked) = batch(&mut io, 14, 1);
+        assert!(sent == 14 && asked <= 2, "{asked}: the last slot of each ring asked for a report");
+    }
+    assert!(frames(&kernel).iter().all(|frame| frame.data == [1; 60]));
+    assert_eq!(batch(&mut io, 3, 2), (3, 3), "another kind");
+    assert!(frames(&kernel).iter().all(|frame| frame.data == [2; 60]));
+    io.tx_batch(2, |frame| {
+        frame.buf[..70].fill(9);
+        70
+    })
+    .unwrap();
+    assert_eq!(frames(&kernel).len(), 2);
+    for _ in 0..8 {
+        batch(&mut io, 5, 2);
+    }
+    assert!(
+        frames(&kernel).iter().all(|frame| frame.data == [2; 60]),
+        "what another role wrote was sent again"
+    );
+    // A buffer that someone exchanged is written anew.
+    let (head, spare) = (kernel.cursors(true, 0).head, kernel.slot(false, 0, 0).0.buf_idx);
+    let slot = kernel.slot(true, 0, head).0;
+    kernel.spoil_slot(true, 0, head, SlotCopy { buf_idx: spare, flags: NS_BUF_CHANGED, ..slot });
+    assert!(batch(&mut io, 1, 2).1 == 1 && frames(&kernel)[0].data == [2; 60]);
+    // A ring that was spoilt sends nothing from there.
+    let head = kernel.cursors(true, 0).head;
+    kernel.spoil_slot(true, 0, head, SlotCopy { buf_idx: 0, len: 0, flags: 0 });
+    assert_eq!(io.port().tx()[0].fill_alike(&mut [0; 8], 3, |_| 60), 0);
+    assert_eq!(io.port().tx()[0].bad_slots(), 1);
+}
+
+#[test]
+fn what_nobody_looks_into_is_counted_right() {
+    for header in [0, 12] {
+        let (kernel, mut io) = io(&shape(16), Form { header, ..Form::default() });
+        let more = |len: usize| (vec![0; len], NS_MOREFRAG);
+        let last = |len: usize| (vec![0; len], 0);
+        kernel.deliver_flagged(0, [last(60), more(100), more(100), last(7), last(80)]);
+        let first = io.rx_count(4).unwrap();
+        let header = u64::from(header);
+        assert_eq!(first, RxCount { frames: 4, packets: 2, bytes: 267 - 2 * header });
+        assert_eq!(io.rx_count(4).unwrap(), RxCount { frames: 1, packets: 1, bytes: 80 - header });
+        assert_eq!(io.rx_count(4).unwrap(), RxCount::default());
+    }
+}

@@ -1,7 +1,7 @@
 //! A port of whatever kind its name meant, with the packet file that what it receives is kept in.
 
 use super::dump::Dump;
-use pktgen::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use pktgen::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame};
 use pktgen::ports::csb::CsbIo;
 use pktgen::ports::kernel::KernelIo;
 use pktgen::ports::packet::PacketPort;
@@ -67,6 +67,19 @@ impl Port for AnyPort {
         each!(self, port => port.rx_batch(max, sink))
     }
 
+    fn tx_alike<F: FnMut(TxFrame<'_>) -> u16>(
+        &mut self,
+        max: u32,
+        kind: u64,
+        fill: F,
+    ) -> Result<u32, PortError> {
+        each!(self, port => port.tx_alike(max, kind, fill))
+    }
+
+    fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
+        each!(self, port => port.rx_count(max))
+    }
+
     fn tx_pending(&mut self) -> Result<u32, PortError> {
         each!(self, port => port.tx_pending())
     }
@@ -106,6 +119,27 @@ impl Port for Tapped {
         let source = dump.outcome().take().unwrap_or_else(|| std::io::ErrorKind::Other.into());
         let operation = "keep in a file what was received on";
         Err(PortError { port: self.port.info().name.clone(), operation, source: source.into() })
+    }
+
+    fn tx_alike<F: FnMut(TxFrame<'_>) -> u16>(
+        &mut self,
+        max: u32,
+        kind: u64,
+        fill: F,
+    ) -> Result<u32, PortError> {
+        self.port.tx_alike(max, kind, fill)
+    }
+
+    fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
+        if self.dump.is_none() {
+            return self.port.rx_count(max);
+        }
+        let mut count = RxCount::default();
+        count.frames = self.rx_batch(max, |frame| {
+            count.packets += u32::from(!frame.more);
+            count.bytes += frame.data.len() as u64;
+        })?;
+        Ok(count)
     }
 
     fn tx_pending(&mut self) -> Result<u32, PortError> {

@@ -189,7 +189,7 @@ mod tests {
     fn what_cannot_be_opened_gets_a_sentence() {
         assert_eq!(refused("no-such-if", ONE).0, Exit::Host);
         assert_eq!(refused("netmap:", ONE).0, Exit::Usage);
-        assert_eq!(refused("netmap:no-such-if", ONE).0, Exit::Host);
+        assert_eq!(refused("netmap:nosuchif", ONE).0, Exit::Host);
         let (exit, sentence) = refused("no-such-if", Wish { threads: 2, ..ONE });
         assert_eq!(exit, Exit::Usage);
         assert!(sentence.contains("-p needs a port of the kernel's netmap"), "{sentence}");
