@@ -33,7 +33,12 @@ fn complete() -> Facts {
         ovs_dpdk: Some("/usr/lib/ovs".into()),
         runtime_dir: Ok("/run/vale-bench".into()),
         guests: GuestFacts {
-            qemu: Ok(QemuFound { path: "/usr/bin/qemu".into(), version: "3.0.95".into(), ptnet: true, netmap: true }),
+            qemu: Ok(QemuFound {
+                path: "/usr/bin/qemu".into(),
+                version: "3.0.95".into(),
+                ptnet: true,
+                netmap: true,
+            }),
             kvm: Ok(()),
             kernel: Ok(KernelFound { path: "/boot/vmlinuz".into(), release: "6.1.0".into() }),
         },
@@ -107,7 +112,8 @@ fn each_need_is_told_on_its_own() {
 fn only_what_exists_is_offered() {
     let offered: Vec<_> = diagnose(&complete()).abilities.iter().map(|a| (a.dataplane, a.scenario)).collect();
     let scenarios = ["p2p", "p2v", "v2p", "v2v"];
-    let all = ["uvale", "vale", "vale-virtio"].map(|dataplane| scenarios.map(|scenario| (dataplane, scenario)));
+    let all =
+        ["uvale", "vale", "vale-virtio"].map(|dataplane| scenarios.map(|scenario| (dataplane, scenario)));
     assert_eq!(offered, all.concat());
 }
 
