@@ -6,6 +6,21 @@ use fixture::{Bench, GUESTS_DEADLINE, keeps_to};
 use vale_bench::result::{Accelerator, Direction, Warning};
 
 #[test]
+fn between_host_and_guest_frames_go_either_way() {
+    let Some(bench) = Bench::with_guests() else { return };
+    for (line, from, to) in
+        [("p2v --accel tcg", "vale0:host", "vale0:vm1"), ("v2p --accel tcg", "vale0:vm1", "vale0:host")]
+    {
+        let kept = bench.measure_within(line, GUESTS_DEADLINE);
+        let direction = &kept.adds_up().trial().throughput.directions[0];
+        assert_eq!((direction.from.as_str(), direction.to.as_str()), (from, to));
+        assert!(direction.received_frames > 0, "{direction:?}");
+        assert_eq!(kept.trial().vms, 1);
+    }
+    bench.leaves_nothing_behind();
+}
+
+#[test]
 fn two_guests_add_up_and_the_manifest_tells_how_they_ran() {
     let Some(bench) = Bench::with_guests() else { return };
     let line = "v2v --vms 2 --accel tcg --duration 1 --warmup 500ms --out r.json";
