@@ -68,7 +68,7 @@ impl Templates {
     /// and those without an Ethernet header.
     pub fn of_frames(frames: Vec<Box<[u8]>>, port: &PortInfo) -> Result<Self, Error> {
         let max = usize::from(port.max_frame);
-        let sized = |frame: &Box<[u8]>| {
+        let sized = |frame: &[u8]| {
             if !(ETHERNET..=max).contains(&frame.len()) {
                 let size = frame.len().saturating_add(FCS.into()).min(u16::MAX.into()) as u16;
                 let (min, max) = (ETHERNET as u16 + FCS, u32::from(port.max_frame) + u32::from(FCS));
@@ -76,7 +76,7 @@ impl Templates {
             }
             Ok(Sized { len: frame.len() as u16, headers: [0; HEADERS], sum: 0 })
         };
-        let sizes = frames.iter().map(sized).collect::<Result<_, _>>()?;
+        let sizes = frames.iter().map(|frame| sized(frame)).collect::<Result<_, _>>()?;
         Ok(Self { sizes, flows: Flows::one(), given: frames })
     }
 

@@ -320,6 +320,6 @@ fn draw(min: u16, max: u16) -> Result<Vec<u16>, Error> {
     };
     let choices = u64::from(span) + 1;
     // The upper half times the number of choices, shifted down: no choice is more likely by more than 2⁻¹⁶.
-    let size = |i| min + ((random(i) >> 32) * choices >> 32) as u16;
+    let size = |i| min + (((random(i) >> 32) * choices) >> 32) as u16;
     Ok((1..=MAX_CYCLE as u64).map(size).collect())
 }

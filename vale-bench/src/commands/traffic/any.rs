@@ -27,10 +27,10 @@ pub(super) enum AnyPort {
 
 impl AnyPort {
     /// The kernel's port, if it is one.
-    pub(super) fn into_kernel(self) -> Result<KernelIo, AnyPort> {
+    pub(super) fn into_kernel(self) -> Result<Box<KernelIo>, Box<AnyPort>> {
         match self {
-            AnyPort::Kernel(io) => Ok(*io),
-            other => Err(other),
+            AnyPort::Kernel(io) => Ok(io),
+            other => Err(Box::new(other)),
         }
     }
 
