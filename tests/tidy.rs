@@ -202,8 +202,8 @@ fn command_lines(text: &str) -> Vec<String> {
 }
 
 fn refused(lines: &[String]) -> Vec<String> {
-    let parse =
-        |line: &String| Cli::try_parse_from(line.split_whitespace().map(|word| word.trim_matches('"'))).err();
+    let words = |line: &String| shlex::split(line).unwrap_or_else(|| panic!("a quote is not closed: {line}"));
+    let parse = |line: &String| Cli::try_parse_from(words(line)).err();
     let refused = lines.iter().filter_map(|line| Some((line, parse(line)?)));
     // Help and version are refused by the parser, and no error.
     refused.filter(|(_, error)| error.use_stderr()).map(|(line, error)| format!("{line}\n{error}")).collect()

@@ -120,7 +120,10 @@ impl Port for CsbIo {
     fn tx_pending(&mut self) -> Result<u32, PortError> {
         let Some(ring) = self.port.tx.first_mut() else { return Ok(0) };
         match ring.sync() {
-            Ok(()) => Ok(ring.pending()),
+            Ok(()) => {
+                let slots = ring.pending();
+                Ok(self.fragments.as_ref().map_or(slots, |fragments| fragments.frames(slots)))
+            }
             Err(e) => Err(self.bad_cursor(e)),
         }
     }

@@ -6,7 +6,7 @@ use crate::port::TxFrame;
 use netmap_rs::csb::TxSlot;
 use netmap_rs::sys::NS_MOREFRAG;
 
-/// Most slots of one frame: what VALE forwards (`NM_BDG_BATCH` leaves room for so many, and pkt-gen sends no more).
+/// Most slots of one frame: below `NETMAP_MAX_FRAGS` (64) of `net/netmap.h`, and as many as pkt-gen sends.
 pub const MAX_FRAGMENTS: u32 = 63;
 
 /// The least bytes of a fragment: the first holds headers and mark, so that a switch finds the addresses and a
@@ -61,6 +61,12 @@ impl Fragments {
     /// Bytes in the longest frame.
     pub(crate) fn max_frame(&self) -> u16 {
         self.frame.len() as u16
+    }
+
+    /// Frames of which something lies in `slots` slots: at least so many, and exactly so where none is so short that it
+    /// takes fewer slots than it may.
+    pub(crate) fn frames(&self, slots: u32) -> u32 {
+        slots.div_ceil(self.parts)
     }
 
     /// Lets `role` write up to `max` frames, as many as `ring` has whole sets of slots for, and puts each into its

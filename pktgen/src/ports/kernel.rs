@@ -1,7 +1,7 @@
 //! A port of the kernel's netmap as a [`Port`]: VALE ports, interfaces, pipes, host rings.
 //!
 //! Frames are written and read in the rings' own buffers. A batch is sent by one `NIOCTXSYNC`; received frames are
-//! asked for (and those before given back) by one `NIOCRXSYNC` when all that is known of has been lent. A wait is a
+//! asked for (and those before given back) by one `NIOCRXSYNC` when less than a batch of them is known of. A wait is a
 //! `poll`, which synchronises in passing, so that what it found needs no further system call.
 //!
 //! Where a descriptor has several rings, frames leave on them in turn and come from all. Buffers are known by their
@@ -59,6 +59,8 @@ pub struct KernelIo {
     fragments: Option<Fragments>,
     /// The kind of frames that are all alike in the buffers, and what is remembered of each transmit ring's slots.
     alike: (u64, Vec<Box<[u64]>>),
+    /// A wait synchronised the receive rings, and nothing was received since.
+    told: bool,
     /// The receive ring is inside a packet: no header comes next.
     inside: Vec<bool>,
 }
@@ -116,6 +118,7 @@ impl KernelIo {
             indirect,
             fragments,
             alike: (0, known),
+            told: false,
             inside,
         })
     }
@@ -128,6 +131,18 @@ impl KernelIo {
     #[cold]
     fn failed(&self, operation: &'static str, source: KernelError) -> PortError {
         PortError { port: self.info.name.clone(), operation, source: source.into() }
+    }
+
+    /// Learns what has arrived, unless a batch of `max` is there, or a wait has just told of all there is. What was
+    /// drained is given back by the same system call, so that the other side has room early.
+    #[inline(always)]
+    fn learn(&mut self, max: u32) -> Result<(), PortError> {
+        let known: u32 = self.port.rx().iter().map(|ring| ring.avail()).sum();
+        let told = std::mem::take(&mut self.told);
+        if known == 0 || (known < max && !told) {
+            self.port.rxsync().map_err(|e| self.failed("receive on", e))?;
+        }
+        Ok(())
     }
 
     /// Sends what was filled.
@@ -248,9 +263,7 @@ impl Port for KernelIo {
     }
 
     fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
-        if self.port.rx().iter().all(|ring| ring.avail() == 0) {
-            self.port.rxsync().map_err(|e| self.failed("receive on", e))?;
-        }
+        self.learn(max)?;
         let mut count = RxCount::default();
         for ring in self.port.rx() {
             let Counted { slots, packets, bytes } = ring.count(max - count.frames);
@@ -264,9 +277,7 @@ impl Port for KernelIo {
 
     #[inline]
     fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, mut sink: F) -> Result<u32, PortError> {
-        if self.port.rx().iter().all(|ring| ring.avail() == 0) {
-            self.port.rxsync().map_err(|e| self.failed("receive on", e))?;
-        }
+        self.learn(max)?;
         let header = self.header;
         let mut total = 0;
         for (ring, inside) in self.port.rx().iter_mut().zip(&mut self.inside) {
@@ -287,13 +298,17 @@ impl Port for KernelIo {
 
     fn tx_pending(&mut self) -> Result<u32, PortError> {
         self.port.txsync().map_err(|e| self.failed("send on", e))?;
-        Ok(self.port.tx().iter().map(|ring| ring.pending()).sum())
+        let slots = self.port.tx().iter().map(|ring| ring.pending()).sum();
+        Ok(self.fragments.as_ref().map_or(slots, |fragments| fragments.frames(slots)))
     }
 
     fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
         let (tx, rx) = (interest != Interest::Rx, interest != Interest::Tx);
         match self.port.wait(tx, rx, timeout) {
-            Ok(_) => Ok(()),
+            Ok(ready) => {
+                self.told = ready.rx;
+                Ok(())
+            }
             Err(e) => Err(self.failed("wait for", e)),
         }
     }

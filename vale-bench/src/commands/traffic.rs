@@ -193,3 +193,29 @@ fn add(sum: Snapshot, one: &Snapshot) -> Snapshot {
         phase: one.phase,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pktgen::spec::{Addressing, Rate, Sizes};
+
+    #[test]
+    fn threads_share_count_and_rate_and_have_streams_of_their_own() {
+        let addressing = Addressing {
+            src_mac: [2; 6],
+            dst_mac: [2; 6],
+            src_ip: [10, 0, 0, 1],
+            dst_ip: [10, 0, 0, 2],
+            src_port: 1,
+            dst_port: 2,
+            flows: 1,
+        };
+        let (sizes, rate) = (Sizes::Fixed(64), Rate::Pps(10.0));
+        let spec = TxSpec { stream: 0, sizes, addressing, rate, burst: 1, count: Some(11) };
+        let parts: Vec<TxSpec> = (0..4).map(|i| share(spec.clone(), i, 4)).collect();
+        assert_eq!(parts.iter().filter_map(|part| part.count).collect::<Vec<_>>(), [3, 3, 3, 2]);
+        assert!(parts.iter().enumerate().all(|(i, part)| usize::from(part.stream) == i));
+        assert!(parts.iter().all(|part| part.rate == Rate::Pps(2.5)));
+        assert_eq!(share(TxSpec { count: None, ..spec }, 3, 4).count, None);
+    }
+}

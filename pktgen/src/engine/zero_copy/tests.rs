@@ -1,3 +1,5 @@
+//! Two fake ports of one region, and frames that cross between them.
+
 use super::*;
 use crate::counters::Counters;
 use crate::ports::kernel::Form;

@@ -192,6 +192,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         carry_file(&mut builder, &format!("{}:in/it.json", file.path().display())).unwrap();
         let image = builder.build().unwrap();
-        assert!(image.contents().iter().any(|(path, _)| path == "/root/work/in/it.json"));
+        assert!(image.contents().iter().any(|(path, _)| *path == format!("{WORK}/in/it.json")));
     }
 }

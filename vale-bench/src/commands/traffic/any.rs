@@ -27,11 +27,10 @@ pub(super) enum AnyPort {
 
 impl AnyPort {
     /// The kernel's port, if it is one.
-    #[expect(clippy::result_large_err, reason = "no error: the other kind of port, which is used then")]
-    pub(super) fn into_kernel(self) -> Result<KernelIo, AnyPort> {
+    pub(super) fn into_kernel(self) -> Result<Box<KernelIo>, Box<AnyPort>> {
         match self {
-            AnyPort::Kernel(io) => Ok(*io),
-            other => Err(other),
+            AnyPort::Kernel(io) => Ok(io),
+            other => Err(Box::new(other)),
         }
     }
 

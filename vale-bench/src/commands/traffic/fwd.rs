@@ -37,7 +37,7 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
     let mut direct = false;
     match (left_port.into_kernel(), right_port.into_kernel()) {
         (Ok(left), Ok(right)) if !args.copy => {
-            let mut ports = [left, right];
+            let mut ports = [*left, *right];
             direct = ZeroCopyEngine::check(&mut ports).is_ok();
             if direct {
                 session.add(ZeroCopyEngine::new(ports, args.burst, shared).map_err(Fail::usage)?)?;
@@ -47,8 +47,7 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
             }
         }
         (left, right) => {
-            let port =
-                |port: Result<_, AnyPort>| port.map_or_else(|port| port, |io| AnyPort::Kernel(Box::new(io)));
+            let port = |port: Result<_, Box<AnyPort>>| port.map_or_else(|port| *port, AnyPort::Kernel);
             session.add(copying(args, port(left), port(right), shared)?)?;
         }
     }

@@ -182,7 +182,7 @@ fn text(rates: &Rates) -> String {
 fn summary(port: &str, tx: &Rates, rx: &Rates, report: &PortReport, latency: Option<&Latency>) -> String {
     let mut lines = Vec::new();
     if let Some(r) = &report.tx {
-        lines.push(format!("{port}: sent {} frames, {}", r.sent - r.unsent, text(tx)));
+        lines.push(format!("{port}: sent {} frames, {}", r.sent.saturating_sub(r.unsent), text(tx)));
         if r.unsent > 0 {
             lines.push(format!("  {} more were never taken from the ring", r.unsent));
         }
@@ -254,4 +254,31 @@ pub(super) fn merge(mut sum: PortReport, other: PortReport) -> PortReport {
     }
     sum.longest_pause_ns = sum.longest_pause_ns.max(other.longest_pause_ns);
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pktgen::spec::{RxReport, StreamReport, TxReport};
+
+    fn part(stream: u16, received: u64, duplicate: u64, first_seq: u64, last_seq: u64) -> PortReport {
+        let missing = (last_seq - first_seq + 1) - (received - duplicate);
+        let stream = StreamReport { stream, received, duplicate, first_seq, last_seq, missing, reordered: 1 };
+        let rx = RxReport { received, streams: vec![stream], ..RxReport::default() };
+        let tx = TxReport { sent: received, unsent: 1, ..TxReport::default() };
+        PortReport { rx: Some(rx), tx: Some(tx), ..PortReport::default() }
+    }
+
+    #[test]
+    fn what_one_thread_missed_and_another_received_is_not_missing() {
+        // Even numbers here, odd ones there, but for 7; one frame came twice.
+        let parts = [part(3, 50, 0, 0, 98), part(3, 50, 1, 1, 99), part(4, 10, 0, 0, 9)];
+        let sum = parts.into_iter().reduce(merge).unwrap();
+        let (rx, tx) = (sum.rx.unwrap(), sum.tx.unwrap());
+        assert_eq!((rx.received, tx.sent, tx.unsent, rx.streams.len()), (110, 110, 3, 2));
+        let stream = &rx.streams[0];
+        assert_eq!((stream.received, stream.missing, stream.duplicate, stream.reordered), (100, 1, 1, 2));
+        assert_eq!((stream.first_seq, stream.last_seq), (0, 99));
+        assert_eq!(rx.streams[1].missing, 0);
+    }
 }
