@@ -42,6 +42,7 @@ pub struct Request<'a> {
 pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let bench = request.bench;
     bench.check(Some(BUF_SIZE as u16))?;
+    check_dataplanes(request)?;
     let cpus = Cpus::choose(request)?;
     let output = Output::prepare(request.output)?;
     let interrupt = Interrupt::install()?;
@@ -68,6 +69,25 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     drop(labs);
     let shown = if document.trials.is_empty() { output.keep(&document) } else { output.finish(&document) };
     measured.and(shown).and(ended)
+}
+
+/// Refuses options that the dataplanes asked for do not have.
+fn check_dataplanes(request: &Request<'_>) -> Result<(), Fail> {
+    let has = |name: &str| request.bench.dataplane.iter().any(|dataplane| dataplane == name);
+    let kernel = has("vale") || has("vale-virtio");
+    let needs =
+        |option: &str, dataplane: &str| Err(Fail::usage(format!("{option} needs --dataplane {dataplane}")));
+    if request.bench.slots.is_some() && kernel {
+        return Err(Fail::usage(
+            "--slots sets the rings of uvale; those of the kernel's VALE are as its module makes them",
+        ));
+    }
+    match request.vm {
+        Some(vm) if vm.link == LinkChoice::Pipe && !kernel => needs("--link pipe", "vale or vale-virtio"),
+        Some(vm) if vm.klooptx.is_some() && !has("vale") => needs("--klooptx", "vale"),
+        Some(vm) if vm.klooprx.is_some() && !has("vale") => needs("--klooprx", "vale"),
+        _ => Ok(()),
+    }
 }
 
 /// Which processors the busy threads get, and so what they may do when idle.

@@ -115,7 +115,7 @@ pub struct BenchArgs {
     /// Also measure round trips, on otherwise idle ports
     #[arg(long, help_heading = "What to measure")]
     pub latency: bool,
-    /// Slots of each ring, 4 to 4096 [default: 1024; 4096 with --idle nap]
+    /// Slots of each ring of uvale, 4 to 4096 [default: 1024; 4096 with --idle nap]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(4..=4096),
         help_heading = "What to measure")]
     pub slots: Option<u32>,

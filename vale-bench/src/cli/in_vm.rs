@@ -17,7 +17,7 @@ Examples:
   vale-bench in-vm --module 'netmap.ko ptnet_vnet_hdr=0' \\
                    --qemu /opt/ptnet/bin/qemu-system-x86_64 -- \\
                    v2v --vms 2 --dataplane vale
-  vale-bench in-vm --module netmap.ko --file /usr/bin/pkt-gen:pkt-gen -- \
+  vale-bench in-vm --module netmap.ko --file pkt-gen -- \\
                    ./pkt-gen -i vale0:1 -f tx -n 1000000
 
 Exit codes:
