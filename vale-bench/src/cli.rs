@@ -4,9 +4,11 @@
 //! makes sense without looking at the host.
 
 mod bench;
+mod ci;
 mod in_vm;
 mod switch;
 mod traffic;
+mod vale;
 mod values;
 
 use std::path::PathBuf;
@@ -16,12 +18,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use bench::{
     AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, OutputArgs, P2pArgs, V2vArgs, VmArgs,
 };
+pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use in_vm::InVmArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RunArgs, RxArgs, SizeArgs,
     TrafficFormat, TxArgs,
 };
+pub use vale::{ValeAction, ValeArgs, ValeFormat};
 pub use values::{Cpus, Endpoint, EndpointRange, MacRange};
 
 use crate::report::Format;
@@ -34,6 +38,7 @@ Examples:
   vale-bench p2p --duration 2               host port to host port, no guests
   vale-bench show r.json --format markdown  a kept result, shown again
   vale-bench doctor                         what this host can run
+  vale-bench ci                             is this host's netmap module correct?
 
 Exit codes:
   0 good   1 the run failed   2 usage   3 regression or failed check
@@ -117,12 +122,24 @@ pub enum Command {
     /// kernel is told apart and shown. Under TCG the machine emulates AMD's virtualisation, so KVM works in it and
     /// ptnet guests run.
     InVm(Box<InVmArgs>),
+    /// Manage the kernel's VALE switches: list, attach, detach, create, delete, poll
+    ///
+    /// What vale-ctl does. It needs the netmap module, and mostly root.
+    Vale(Box<ValeArgs>),
+    /// Check the netmap module of this host
+    ///
+    /// Runs each check in a process of its own, with a deadline, on ports and interfaces whose names begin with
+    /// valeci and nmci, and looks at the kernel's log after it. It needs the netmap module, and root.
+    Ci(Box<CiArgs>),
+    /// Run one check of ci in this process
+    #[command(hide = true)]
+    CiCheck(Box<CiCheckArgs>),
     /// Show a kept result again
     Show(ShowArgs),
     /// Tell what this host can run, and what is missing for the rest
     Doctor(DoctorArgs),
-    /// Print the JSON schema of results
-    Schema,
+    /// Print the JSON schema of results, or of runs of ci
+    Schema(SchemaArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }
@@ -179,6 +196,23 @@ pub struct DoctorArgs {
     /// Print JSON instead of tables
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `schema`.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// Of which document
+    #[arg(value_enum, default_value = "result", value_name = "DOCUMENT")]
+    pub document: SchemaChoice,
+}
+
+/// The documents of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaChoice {
+    /// Of a benchmark
+    Result,
+    /// Of ci
+    Ci,
 }
 
 /// Options of `completions`.

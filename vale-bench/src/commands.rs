@@ -1,9 +1,11 @@
 //! The commands: one function each, from its options to its end.
 
+pub mod ci;
 pub mod p2p;
 pub mod switch;
 pub mod traffic;
 pub mod v2v;
+pub mod vale;
 
 mod completions;
 mod doctor;
@@ -33,7 +35,10 @@ pub fn run(command: &Command) -> Result<(), Fail> {
         Command::InVm(args) => in_vm::run(args),
         Command::Show(args) => show::run(args),
         Command::Doctor(args) => doctor::run(args),
-        Command::Schema => schema::run(),
+        Command::Vale(args) => vale::run(args),
+        Command::Ci(args) => ci::run(args),
+        Command::CiCheck(args) => ci::check(args),
+        Command::Schema(args) => schema::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod catalogue;
+pub mod ci;
 pub mod cli;
 pub mod commands;
 pub mod dataplane;

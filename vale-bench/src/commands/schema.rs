@@ -1,10 +1,16 @@
-//! `schema`: the JSON schema of results.
+//! `schema`: the JSON schemas of the program's documents.
 
 use super::print;
+use crate::ci;
+use crate::cli::{SchemaArgs, SchemaChoice};
 use crate::exit::Fail;
 use crate::result::schema_json;
 
-pub(super) fn run() -> Result<(), Fail> {
-    print(|out| out.write_all(schema_json().as_bytes()))?;
+pub(super) fn run(args: &SchemaArgs) -> Result<(), Fail> {
+    let text = match args.document {
+        SchemaChoice::Result => schema_json(),
+        SchemaChoice::Ci => ci::document::schema_json(),
+    };
+    print(|out| out.write_all(text.as_bytes()))?;
     Ok(())
 }

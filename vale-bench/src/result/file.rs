@@ -195,8 +195,12 @@ impl OutputFile {
 
     /// Writes the document beside its place and renames it there, so that a reader never sees half of it.
     pub fn write(&self, document: &ResultDocument) -> Result<(), FileError> {
+        self.write_text(&document.to_json()?)
+    }
+
+    /// The same with text of any kind.
+    pub fn write_text(&self, text: &str) -> Result<(), FileError> {
         let fail = |source| FileError::Write { path: self.path.clone(), source };
-        let text = document.to_json()?;
         let mut file = self.temporary().map_err(fail)?;
         file.write_all(text.as_bytes()).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
