@@ -34,7 +34,8 @@ pub struct TxSlot<'a> {
     pub buf_idx: u32,
     /// The whole buffer.
     pub buf: &'a mut [u8],
-    /// `NS_*` flags to send with; 0 when lent.
+    /// `NS_*` flags to send with; 0 when lent, but for `NS_BUF_CHANGED` of a kernel port's slot whose buffer someone
+    /// exchanged.
     pub flags: u16,
 }
 

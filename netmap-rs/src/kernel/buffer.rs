@@ -3,8 +3,8 @@
 
 use super::error::RingName;
 use super::shared::{Region, Shared};
-use std::cell::UnsafeCell;
 use std::fmt;
+use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
@@ -84,28 +84,36 @@ struct Line([u8; 64]);
 /// What indirect slots point to. The kernel copies from the line that a frame begins in to the end of its last one,
 /// so it is whole lines.
 pub(super) struct Pinned {
-    lines: UnsafeCell<Box<[Line]>>,
+    first: NonNull<Line>,
+    count: usize,
 }
 
-// SAFETY: an [`IndirectFrame`]'s lines are written before it is shared and never again; those of
-// [`IndirectBuffers`] are reached through that value alone, which is neither cloned nor shared while they are lent.
+// SAFETY: memory of its own, made by one box and freed with it. An [`IndirectFrame`]'s lines are written before it is
+// shared and never again; those of [`IndirectBuffers`] are reached through that value alone, which is not cloned.
+unsafe impl Send for Pinned {}
+// SAFETY: as above.
 unsafe impl Sync for Pinned {}
 
 impl Pinned {
     fn new(lines: Box<[Line]>) -> Arc<Pinned> {
-        Arc::new(Pinned { lines: UnsafeCell::new(lines) })
+        let count = lines.len();
+        let first = NonNull::from(Box::leak(lines)).cast();
+        Arc::new(Pinned { first, count })
     }
+}
 
-    /// Where the first line lies. It stays there: nobody replaces the box.
-    fn first(&self) -> *mut u8 {
-        // SAFETY: only the box's pointer is looked at, which never changes.
-        unsafe { (*self.lines.get()).as_mut_ptr().cast() }
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let lines = NonNull::slice_from_raw_parts(self.first, self.count);
+        // SAFETY: it came from a box of so many lines, and nobody has its address any more: the port whose slots
+        // pointed here is gone (rule 9).
+        drop(unsafe { Box::from_raw(lines.as_ptr()) });
     }
 }
 
 impl fmt::Debug for Pinned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pinned").finish_non_exhaustive()
+        f.debug_struct("Pinned").field("lines", &self.count).finish()
     }
 }
 
@@ -140,7 +148,7 @@ impl IndirectFrame {
     }
 
     pub(super) fn address(&self) -> u64 {
-        self.pinned.first().expose_provenance() as u64
+        self.pinned.first.as_ptr().expose_provenance() as u64
     }
 
     /// Bytes in the frame.
@@ -180,7 +188,7 @@ impl IndirectBuffers {
     #[inline(always)]
     pub(super) fn part(&mut self, i: u32) -> (u64, &mut [u8]) {
         assert!(i < self.count);
-        let first = self.pinned.first();
+        let first = self.pinned.first.cast::<u8>().as_ptr();
         // SAFETY: `count` buffers of `size` bytes each were allocated, and `i` is below `count`. Rule 1: the slot
         // is in [head, tail), so the kernel does not read its buffer; `&mut self` is the only other way to it.
         let part = unsafe { slice::from_raw_parts_mut(first.add(i as usize * self.size), self.size) };
