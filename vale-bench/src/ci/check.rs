@@ -11,6 +11,9 @@ use super::document::Figure;
 /// How a check function ends.
 pub type Done = Result<(), Stop>;
 
+/// What a second process of a check does, by name.
+pub(super) type PartOf = (&'static str, fn() -> Done);
+
 /// Longest a check may take unless it says otherwise.
 const DEADLINE: Duration = Duration::from_secs(30);
 

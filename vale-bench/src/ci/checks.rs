@@ -16,6 +16,6 @@ pub(super) mod process;
 pub(super) mod vale;
 
 /// What a second process of a check does, by name.
-pub(super) fn parts() -> &'static [(&'static str, fn() -> super::check::Done)] {
+pub(super) fn parts() -> &'static [super::check::PartOf] {
     process::PARTS
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netmap_rs::kernel::{KloopOptions, Register};
 
 use crate::ci::Check;
-use crate::ci::check::{Done, Env, Part, Stop, fail, same};
+use crate::ci::check::{Done, Env, Part, PartOf, Stop, fail, same};
 use crate::ci::world::*;
 
 pub(in crate::ci) const CHECKS: &[Check] = &[
@@ -24,7 +24,7 @@ pub(in crate::ci) const CHECKS: &[Check] = &[
 ];
 
 /// What a second process does.
-pub(in crate::ci) const PARTS: &[(&str, fn() -> Done)] = &[
+pub(in crate::ci) const PARTS: &[PartOf] = &[
     ("vale-sender", || send_forever("valeci:sender@conf:slots=256")),
     ("pipe-sender", || send_forever("netmap:nmci0{1")),
     ("exclusive-sender", || send_forever("valeci:mine/x")),

@@ -128,8 +128,8 @@ fn not_back(_: &Env) -> Done {
 fn many_addresses(_: &Env) -> Done {
     let ports: Result<Vec<_>, Stop> = (0..60).map(|i| open(&format!("valeci:p{i}@conf:slots=256"))).collect();
     let mut ports = ports?;
-    for from in 0..60 {
-        send_one(&mut ports[from], BROADCAST, mac(from), 60, 0)?;
+    for (from, port) in ports.iter_mut().enumerate() {
+        send_one(port, BROADCAST, mac(from), 60, 0)?;
     }
     arrived(&mut ports)?;
     for to in 0..60 {

@@ -62,19 +62,85 @@ fn shown(mut show: impl Show) {
 fn lines_for_people() {
     let mut out = Vec::new();
     shown(Text::new(&mut out));
-    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r##"
+ok    api.version    0.25 s
+FAIL  vale.learning  0.25 s
+      must: It does what it must
+      expected "a", saw #b
+      then <c>
+      kernel: BUG: x
+skip  vale.ext       not built in # here
+KNOWN vale.name      0.25 s
+      must: It does what it must
+      known defect, netmap issue 882
+      renamed
+ok    perf.vale      0.25 s
+      vale: 2.000 Mpps (1.000 to 3.000, 3 samples)
+
+5 checks in 1.5 s: 2 passed, 1 failed, 1 known defects, 1 skipped
+"##);
 }
 
 #[test]
 fn test_anything_protocol() {
     let mut out = Vec::new();
     shown(Tap::new(&mut out));
-    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @"");
+    insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r##"
+TAP version 14
+1..5
+ok 1 - api.version
+not ok 2 - vale.learning
+  ---
+  objective: "It does what it must"
+  message: "expected \"a\", saw #b\nthen <c>"
+  duration_ms: 250
+  kernel_log:
+    - "BUG: x"
+  ...
+ok 3 - vale.ext # SKIP not built in \# here
+not ok 4 - vale.name
+  ---
+  objective: "It does what it must"
+  known_defect: "netmap issue 882"
+  message: "renamed"
+  duration_ms: 250
+  ...
+ok 5 - perf.vale
+  ---
+  objective: "It does what it must"
+  duration_ms: 250
+  samples_pps:
+    "vale": [1000000, 2000000, 3000000]
+  ...
+"##);
 }
 
 #[test]
 fn junit_xml() {
-    insta::assert_snapshot!(junit(&document()).unwrap(), @"");
+    insta::assert_snapshot!(junit(&document()).unwrap(), @r##"
+<?xml version="1.0" encoding="UTF-8"?>
+<testsuites name="vale-bench ci" tests="5" skipped="1" failures="2" errors="0" time="1.500">
+    <testsuite name="api" tests="1" skipped="0" errors="0" failures="0">
+        <testcase name="api.version" classname="netmap.api" time="0.250"/>
+    </testsuite>
+    <testsuite name="vale" tests="3" skipped="1" errors="0" failures="2">
+        <testcase name="vale.learning" classname="netmap.vale" time="0.250">
+            <failure message="expected &quot;a&quot;, saw #b
+then &lt;c&gt;" type="failure">must: It does what it must</failure>
+            <system-err>BUG: x</system-err>
+        </testcase>
+        <testcase name="vale.ext" classname="netmap.vale" time="0.250">
+            <skipped message="not built in # here"/>
+        </testcase>
+        <testcase name="vale.name" classname="netmap.vale" time="0.250">
+            <failure message="known defect, netmap issue 882: renamed" type="known-defect">must: It does what it must</failure>
+        </testcase>
+    </testsuite>
+    <testsuite name="perf" tests="1" skipped="0" errors="0" failures="0">
+        <testcase name="perf.vale" classname="netmap.perf" time="0.250"/>
+    </testsuite>
+</testsuites>
+"##);
 }
 
 #[test]
