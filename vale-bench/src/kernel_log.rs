@@ -12,6 +12,8 @@ const SHOWN_LINES: usize = 40;
 pub enum Kind {
     /// A WARN: something the kernel's authors held to be impossible.
     Warning,
+    /// It ended a process for want of memory.
+    OutOfMemory,
     /// A processor or a task did not get on for many seconds.
     LockUp,
     /// A fault in kernel mode; the kernel went on without whoever was running.
@@ -22,7 +24,7 @@ pub enum Kind {
 
 impl Kind {
     /// Marks in the log, by kind; a line is of the first that fits.
-    const MARKS: [(Kind, &[&str]); 4] = [
+    const MARKS: [(Kind, &[&str]); 5] = [
         (Kind::Panic, &["Kernel panic - not syncing"]),
         (
             Kind::LockUp,
@@ -34,6 +36,7 @@ impl Kind {
                 "blocked for more than",
             ],
         ),
+        (Kind::OutOfMemory, &["Out of memory: Killed process"]),
         (Kind::Oops, &["Oops: ", "BUG: ", "kernel BUG at ", "general protection fault", "Internal error: "]),
         (Kind::Warning, &["WARNING: CPU: ", "WARNING: at ", "WARNING: possible "]),
     ];
@@ -48,6 +51,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Warning => "warned",
+            Kind::OutOfMemory => "ran out of memory",
             Kind::LockUp => "locked up",
             Kind::Oops => "oopsed",
             Kind::Panic => "panicked",
@@ -85,6 +89,7 @@ mod tests {
         assert_eq!(kind("[1.0] netmap: loaded module\n[2.0] vale0: BUGFIX enabled\n"), None);
         for (line, expected) in [
             ("[ 9.1] WARNING: CPU: 0 PID: 12 at kernel/x.c:3 f+0x1/0x2", Kind::Warning),
+            ("Out of memory: Killed process 120 (exe) total-vm:532944kB", Kind::OutOfMemory),
             ("watchdog: BUG: soft lockup - CPU#1 stuck for 22s! [pkt-gen:99]", Kind::LockUp),
             ("rcu: INFO: rcu_preempt self-detected stall on CPU", Kind::LockUp),
             ("INFO: task rmmod:41 blocked for more than 120 seconds.", Kind::LockUp),

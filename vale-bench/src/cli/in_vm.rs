@@ -61,7 +61,7 @@ pub struct InVmArgs {
     #[arg(long, value_name = "N", default_value = "2", value_parser = value_parser!(u16).range(1..=64),
         help_heading = "The machine")]
     pub cpus: u16,
-    /// Memory in MiB [default: 1024; 4096 with --qemu]
+    /// Memory in MiB [default: 3072; 4096 with --qemu]
     #[arg(long, value_name = "MIB", value_parser = value_parser!(u32).range(256..=1_048_576),
         help_heading = "The machine")]
     pub memory: Option<u32>,

@@ -35,7 +35,7 @@ const RUN: &str = "run the command";
 /// Boots that are tried.
 const BOOTS: u32 = 2;
 /// Memory in MiB, without guests and with.
-const MEMORY_MIB: [u32; 2] = [1024, 4096];
+const MEMORY_MIB: [u32; 2] = [3072, 4096];
 
 /// Runs `in-vm`.
 pub fn run(args: &InVmArgs) -> Result<(), Fail> {
@@ -221,7 +221,20 @@ impl Machine {
             Some(folder) => format!("\n  its logs: {}", folder.display()),
             None => String::new(),
         };
-        if let Some(trouble) = trouble.filter(|t| t.kind > Kind::Warning || !args.allow_warnings) {
+        let survived = matches!(ended, Ok(Ended { code: Some(_), .. }));
+        let trouble = trouble.filter(|trouble| match trouble.kind {
+            Kind::Warning => !args.allow_warnings,
+            // Of no account where the command itself was spared.
+            Kind::OutOfMemory => !survived,
+            _ => true,
+        });
+        if let Some(trouble) = trouble {
+            if trouble.kind == Kind::OutOfMemory {
+                let line = trouble.lines.first().map(String::as_str).unwrap_or_default();
+                return Err(Fail::failed(anyhow::anyhow!(
+                    "the machine ran out of memory; --memory gives it more{kept}\n    {line}"
+                )));
+            }
             let lines: String = trouble.lines.iter().map(|line| format!("\n    {line}")).collect();
             let sentence = format!("the machine's kernel {}:{lines}{kept}", trouble.kind);
             return Err(match ended {
