@@ -121,7 +121,8 @@ fn ports_table(ports: &[ValePort]) -> String {
 
 fn info(control: &Control, port: &PortName) -> Result<(Value, String), Fail> {
     let info = control.port_info(port).map_err(fail)?;
-    let pools = control.pools_info(port, NonZeroU16::new(info.nr_mem_id)).map_err(fail)?;
+    // By name, not by region: that of a port which only the question made is gone by now.
+    let pools = control.pools_info(port, None).map_err(fail)?;
     // A port that only the question made has none.
     let header = control.port_header(port).ok();
     let pool = |total, size, offset| json!({ "objects": total, "bytes_each": size, "offset": offset });
