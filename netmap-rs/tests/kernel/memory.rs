@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Pools for two small VALE ports: each takes two rings and their mock host rings.
 fn pools() -> Pools {
-    Pools { if_num: 8, if_size: 1024, ring_num: 24, ring_size: 4608, buf_num: 3000, buf_size: 2048 }
+    Pools { if_num: 8, if_size: 1024, ring_num: 24, ring_size: 4096, buf_num: 3000, buf_size: 2048 }
 }
 
 const LEN: usize = 8 << 20;

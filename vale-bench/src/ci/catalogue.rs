@@ -1,12 +1,12 @@
 //! All checks, in the order they run: modules first, since the rest needs one; speed late, when all else is known to
 //! work; last what leaves a mark on a module that is known to be defective.
 //!
-//! A theme is a file in `checks/`. What drives guests belongs in one too: a check of ptnet starts this program with
-//! `v2v --dataplane vale` as [`Env::part`](super::Env) starts a part, and judges its exit code and its document.
+//! A theme is a file in `checks/`.
 
 use super::Check;
 use super::checks::{
-    api, csb, host, integrity, memory, module, monitor, perf, persistent, pipe, poll, port, process, vale,
+    api, csb, host, integrity, memory, module, monitor, perf, persistent, pipe, poll, port, process, ptnet,
+    vale,
 };
 
 /// Every check there is.
@@ -26,6 +26,7 @@ pub fn checks() -> Vec<Check> {
         host::CHECKS,
         process::CHECKS,
         integrity::CHECKS,
+        ptnet::CHECKS,
         perf::CHECKS,
         persistent::LAST,
         csb::LAST,

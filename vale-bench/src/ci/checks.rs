@@ -13,6 +13,7 @@ pub(super) mod pipe;
 pub(super) mod poll;
 pub(super) mod port;
 pub(super) mod process;
+pub(super) mod ptnet;
 pub(super) mod vale;
 
 /// What a second process of a check does, by name.
