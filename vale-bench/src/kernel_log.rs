@@ -23,25 +23,60 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Marks in the log, by kind; a line is of the first that fits.
+    /// Marks in the log, by kind; a line is of the first that fits. A healthy kernel logs none of them.
     const MARKS: [(Kind, &[&str]); 5] = [
-        (Kind::Panic, &["Kernel panic - not syncing"]),
+        (Kind::Panic, &["Kernel panic"]),
         (
             Kind::LockUp,
             &[
                 "soft lockup",
                 "hard LOCKUP",
                 "detected stall",
-                "detected expedited stalls",
+                "detected expedited stall",
                 "blocked for more than",
             ],
         ),
         (Kind::OutOfMemory, &["Out of memory: Killed process"]),
-        (Kind::Oops, &["Oops: ", "BUG: ", "kernel BUG at ", "general protection fault", "Internal error: "]),
-        (Kind::Warning, &["WARNING: CPU: ", "WARNING: at ", "WARNING: possible "]),
+        (
+            Kind::Oops,
+            &[
+                "Oops",
+                "BUG: ",
+                "kernel BUG at",
+                "general protection fault",
+                "double fault",
+                "page fault for address",
+                "nable to handle kernel",
+                "stack guard page was hit",
+                "Internal error: ",
+                "list_add corruption",
+                "list_del corruption",
+                "Bad page state",
+            ],
+        ),
+        (
+            Kind::Warning,
+            &[
+                "WARNING: ",
+                "Call Trace:",
+                "KASAN",
+                "UBSAN",
+                "KFENCE",
+                "KCSAN",
+                "refcount_t: ",
+                "scheduling while atomic",
+                "sleeping function called from invalid context",
+                "possible circular locking dependency",
+                "possible recursive locking",
+                "inconsistent lock state",
+                "suspicious RCU usage",
+                "bad unlock balance",
+            ],
+        ),
     ];
 
-    fn of(line: &str) -> Option<Kind> {
+    /// What a line tells of, if it tells of trouble.
+    pub fn of(line: &str) -> Option<Kind> {
         let fits = |marks: &[&str]| marks.iter().any(|mark| line.contains(mark));
         Kind::MARKS.iter().find(|(_, marks)| fits(marks)).map(|(kind, _)| *kind)
     }

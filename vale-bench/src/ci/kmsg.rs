@@ -6,42 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
-/// Words of lines that a healthy kernel does not log.
-const TROUBLE: &[&str] = &[
-    "WARNING: ",
-    "BUG: ",
-    "kernel BUG at",
-    "Oops",
-    "Call Trace:",
-    "general protection fault",
-    "Unable to handle kernel",
-    "unable to handle kernel",
-    "stack guard page was hit",
-    "blocked for more than",
-    "soft lockup",
-    "hard LOCKUP",
-    "detected stall",
-    "detected expedited stall",
-    "KASAN",
-    "UBSAN",
-    "KFENCE",
-    "KCSAN",
-    "refcount_t: ",
-    "list_add corruption",
-    "list_del corruption",
-    "Bad page state",
-    "scheduling while atomic",
-    "sleeping function called from invalid context",
-    "possible circular locking dependency",
-    "possible recursive locking",
-    "inconsistent lock state",
-    "suspicious RCU usage",
-    "bad unlock balance",
-    "Kernel panic",
-    "double fault",
-    "Out of memory: Killed process",
-    "page fault for address",
-];
+use crate::kernel_log::Kind;
 
 /// Lines shown after one that means trouble: enough for a call trace.
 const CONTEXT: usize = 24;
@@ -143,7 +108,7 @@ fn trouble(lines: &[String]) -> Vec<String> {
     let mut found = Vec::new();
     let mut left = 0;
     for line in lines {
-        if TROUBLE.iter().any(|words| line.contains(words)) {
+        if Kind::of(line).is_some() {
             left = CONTEXT;
         }
         if left > 0 && found.len() < LINES_MAX {
