@@ -38,7 +38,8 @@ Examples:
   vale-bench p2p --duration 2               host port to host port, no guests
   vale-bench show r.json --format markdown  a kept result, shown again
   vale-bench doctor                         what this host can run
-  vale-bench ci                             is this host's netmap module correct?
+  vale-bench ci                             is the netmap module still sound?
+  vale-bench in-vm --module netmap.ko -- ci the same in a VM that plays the host
 
 Exit codes:
   0 good   1 the run failed   2 usage   3 regression or failed check
