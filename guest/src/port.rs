@@ -3,7 +3,7 @@
 use crate::wire::Driver;
 use netmap_rs::kernel::{KernelPort, module_parameters};
 use netmap_rs::portspec::PortSpec;
-use pktgen::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
+use pktgen::ports::any::AnyIo;
 use pktgen::ports::csb::CsbIo;
 use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
@@ -18,48 +18,7 @@ const INTERFACE_DEADLINE: Duration = Duration::from_secs(10);
 const UP: &str = "0x1003";
 
 /// A port of any kind that a guest can have.
-pub enum GuestIo {
-    /// On the embedded VALE.
-    Csb(CsbIo),
-    /// Of the guest's netmap.
-    Netmap(Box<KernelIo>),
-    /// An interface by packet socket.
-    Packet(Box<PacketPort>),
-}
-
-macro_rules! each {
-    ($self:expr, $port:ident => $call:expr) => {
-        match $self {
-            GuestIo::Csb($port) => $call,
-            GuestIo::Netmap($port) => $call,
-            GuestIo::Packet($port) => $call,
-        }
-    };
-}
-
-impl Port for GuestIo {
-    fn info(&self) -> &PortInfo {
-        each!(self, port => port.info())
-    }
-
-    #[inline]
-    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError> {
-        each!(self, port => port.tx_batch(max, fill))
-    }
-
-    #[inline]
-    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
-        each!(self, port => port.rx_batch(max, sink))
-    }
-
-    fn tx_pending(&mut self) -> Result<u32, PortError> {
-        each!(self, port => port.tx_pending())
-    }
-
-    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
-        each!(self, port => port.wait(interest, timeout))
-    }
-}
+pub type GuestIo = AnyIo<CsbIo>;
 
 /// Finds the interface with address `mac`, brings it up and opens it by `driver`; also its name and the parameters
 /// of the guest's netmap module. `name` is what messages call the port.
@@ -81,7 +40,7 @@ pub fn open_interface(
             let parameters =
                 module_parameters().map_err(|e| format!("cannot read netmap's parameters: {e}"))?;
             let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-            (GuestIo::Netmap(Box::new(io)), parameters.collect())
+            (GuestIo::Kernel(Box::new(io)), parameters.collect())
         }
         Driver::Packet => {
             let port =

@@ -1,5 +1,7 @@
 //! Drivers: what carries packets.
 
+#[cfg(target_os = "linux")]
+pub mod any;
 pub mod csb;
 pub mod fragment;
 pub mod kernel;

@@ -1,10 +1,9 @@
 //! A port of whatever kind its name meant, with the packet file that what it receives is kept in.
 
 use super::dump::Dump;
-use pktgen::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame};
+use pktgen::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame, count_received};
+use pktgen::ports::any::AnyIo;
 use pktgen::ports::csb::CsbIo;
-use pktgen::ports::kernel::KernelIo;
-use pktgen::ports::packet::PacketPort;
 use std::time::Duration;
 use uvale::daemon;
 
@@ -15,78 +14,8 @@ pub(super) struct UvalePort {
     pub(super) link: daemon::Link,
 }
 
-/// A port of any kind that there is.
-pub(super) enum AnyPort {
-    /// On the embedded VALE.
-    Uvale(UvalePort),
-    /// Of the kernel's netmap.
-    Kernel(Box<KernelIo>),
-    /// A network interface of this host, by packet socket.
-    Packet(PacketPort),
-}
-
-impl AnyPort {
-    /// The kernel's port, if it is one.
-    pub(super) fn into_kernel(self) -> Result<Box<KernelIo>, Box<AnyPort>> {
-        match self {
-            AnyPort::Kernel(io) => Ok(io),
-            other => Err(Box::new(other)),
-        }
-    }
-
-    /// Whether it is the kernel's.
-    pub(super) fn is_kernel(&self) -> bool {
-        matches!(self, AnyPort::Kernel(_))
-    }
-}
-
-/// Does the same on whichever port it is.
-macro_rules! each {
-    ($self:expr, $port:ident => $call:expr) => {
-        match $self {
-            AnyPort::Uvale($port) => $call,
-            AnyPort::Kernel($port) => $call,
-            AnyPort::Packet($port) => $call,
-        }
-    };
-}
-
-impl Port for AnyPort {
-    fn info(&self) -> &PortInfo {
-        each!(self, port => port.info())
-    }
-
-    #[inline]
-    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, fill: F) -> Result<u32, PortError> {
-        each!(self, port => port.tx_batch(max, fill))
-    }
-
-    #[inline]
-    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
-        each!(self, port => port.rx_batch(max, sink))
-    }
-
-    fn tx_alike<F: FnMut(TxFrame<'_>) -> u16>(
-        &mut self,
-        max: u32,
-        kind: u64,
-        fill: F,
-    ) -> Result<u32, PortError> {
-        each!(self, port => port.tx_alike(max, kind, fill))
-    }
-
-    fn rx_count(&mut self, max: u32) -> Result<RxCount, PortError> {
-        each!(self, port => port.rx_count(max))
-    }
-
-    fn tx_pending(&mut self) -> Result<u32, PortError> {
-        each!(self, port => port.tx_pending())
-    }
-
-    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
-        each!(self, port => port.wait(interest, timeout))
-    }
-}
+/// A port of any kind that there is: on a running switch, of the kernel's netmap, or an interface of this host.
+pub(super) type AnyPort = AnyIo<UvalePort>;
 
 /// A port, all of whose received frames are kept in a file if there is one.
 pub(super) struct Tapped {
@@ -133,12 +62,7 @@ impl Port for Tapped {
         if self.dump.is_none() {
             return self.port.rx_count(max);
         }
-        let mut count = RxCount::default();
-        count.frames = self.rx_batch(max, |frame| {
-            count.packets += u32::from(!frame.more);
-            count.bytes += frame.data.len() as u64;
-        })?;
-        Ok(count)
+        count_received(self, max)
     }
 
     fn tx_pending(&mut self) -> Result<u32, PortError> {

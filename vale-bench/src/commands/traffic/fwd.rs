@@ -35,8 +35,8 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
     let kernel = left_port.is_kernel() && right_port.is_kernel();
     let mut session = Session::new(&args.run, kernel);
     let mut direct = false;
-    match (left_port.into_kernel(), right_port.into_kernel()) {
-        (Ok(left), Ok(right)) if !args.copy => {
+    match (left_port, right_port) {
+        (AnyPort::Kernel(left), AnyPort::Kernel(right)) if !args.copy => {
             let mut ports = [*left, *right];
             direct = ZeroCopyEngine::check(&mut ports).is_ok();
             if direct {
@@ -46,10 +46,7 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
                 session.add(copying(args, left, right, shared)?)?;
             }
         }
-        (left, right) => {
-            let port = |port: Result<_, Box<AnyPort>>| port.map_or_else(|port| *port, AnyPort::Kernel);
-            session.add(copying(args, port(left), port(right), shared)?)?;
-        }
+        (left, right) => session.add(copying(args, left, right, shared)?)?,
     }
     let total = || {
         let [left, right] = [counters[0].snapshot(), counters[1].snapshot()];

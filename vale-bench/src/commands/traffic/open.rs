@@ -40,7 +40,7 @@ pub(super) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fa
     let port =
         PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
-    Ok((vec![AnyPort::Packet(port)], mac))
+    Ok((vec![AnyPort::Packet(Box::new(port))], mac))
 }
 
 fn open_netmap(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
@@ -55,7 +55,7 @@ fn open_netmap(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>,
             let mac = made_up_mac(name);
             let (port, link) = remote.split();
             let io = CsbIo::new(port, name, "uvale", Some(mac)).in_fragments(wish.form.fragments);
-            Ok((vec![AnyPort::Uvale(UvalePort { io, link })], mac))
+            Ok((vec![AnyPort::Csb(UvalePort { io, link })], mac))
         }
         Err(DaemonError::NotRunning { .. }) if Path::new(DEVICE).exists() => open_kernel(name, spec, wish),
         Err(DaemonError::NotRunning { .. }) => Err(Fail::host(format!(
