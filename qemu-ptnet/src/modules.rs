@@ -44,6 +44,13 @@ impl Module {
         Self { from: From::File(path.into()), params: String::new() }
     }
 
+    /// The module in a file with its parameters behind it, as `insmod` takes them: `netmap.ko buf_num=8192`.
+    #[must_use]
+    pub fn from_words(text: &str) -> Self {
+        let (file, params) = text.split_once(' ').unwrap_or((text, ""));
+        Self::file(file).with_params(params.trim())
+    }
+
     /// The same with `params`.
     #[must_use]
     pub fn with_params(self, params: impl Into<String>) -> Self {

@@ -17,6 +17,7 @@ use crate::rundir::{self, RunDir};
 use crate::scenario::Topology;
 use crate::trial::{self, TrialSpec};
 use crate::units::SizeSpec;
+use qemu_ptnet::Module;
 use std::time::Duration;
 
 /// Bytes of every buffer of a port, netmap's default.
@@ -198,7 +199,6 @@ fn bring_up_one(name: &str, setting: &Setting<'_>, request: &Request<'_>, cpus: 
         }
     };
     let vm = request.vm;
-    let module = vm.and_then(|vm| vm.guest_module.as_deref());
     let options = vale::Options {
         guests,
         link: match vm.map(|vm| vm.link) {
@@ -207,10 +207,7 @@ fn bring_up_one(name: &str, setting: &Setting<'_>, request: &Request<'_>, cpus: 
         },
         klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
         klooprx: vm.and_then(|vm| vm.klooprx).map(bool::from),
-        guest_module: module.map(|text| {
-            let (path, params) = text.split_once(' ').unwrap_or((text, ""));
-            (path.into(), params.trim().to_owned())
-        }),
+        guest_module: vm.and_then(|vm| vm.guest_module.as_deref()).map(Module::from_words),
         station_cpus: cpus.stations.clone(),
         idle: cpus.idle,
     };

@@ -18,7 +18,6 @@ use pktgen::port::Port;
 use pktgen::ports::kernel::{Form, KernelIo};
 use qemu_ptnet::{MacAddr, Module, Net, Netdev, NicModel, VirtioNet};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 /// The module parameter on which both ends of a ptnet port must agree, or the rate halves.
 const VNET_HDR: &str = "ptnet_vnet_hdr";
@@ -52,8 +51,8 @@ pub struct Options {
     pub klooptx: Option<bool>,
     /// Whether a host thread polls the guests' receive rings; `None` is QEMU's default.
     pub klooprx: Option<bool>,
-    /// The guests' netmap module and its parameters, as `insmod` takes them.
-    pub guest_module: Option<(PathBuf, String)>,
+    /// The guests' netmap module.
+    pub guest_module: Option<Module>,
     /// Processors of the stations, in order; none beyond the end.
     pub station_cpus: Vec<usize>,
     /// What engines do without work.
@@ -80,7 +79,7 @@ pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     }
     let names = names(&control, topology, options.link)?;
     let plans = plans(topology, &names, options);
-    let modules = guest_modules(options, parameters.get(VNET_HDR).map(String::as_str))?;
+    let modules = guest_modules(options, parameters.get(VNET_HDR).map(String::as_str));
     let machines = match plans.is_empty() {
         true => Vec::new(),
         false => setting.boot(&plans, &modules, &options.station_cpus)?,
@@ -232,16 +231,15 @@ impl Options {
 }
 
 /// What the guests load. Their netmap gets the host's `ptnet_vnet_hdr` unless it was given one.
-fn guest_modules(options: &Options, vnet_hdr: Option<&str>) -> Result<Vec<Module>, Fail> {
+fn guest_modules(options: &Options, vnet_hdr: Option<&str>) -> Vec<Module> {
     if options.guests == Guests::Virtio {
-        return Ok(vec![Module::named("virtio_net"), Module::named("af_packet")]);
+        return vec![Module::named("virtio_net"), Module::named("af_packet")];
     }
-    let Some((path, given)) = &options.guest_module else { return Ok(Vec::new()) };
-    let mut params = given.clone();
-    if let Some(value) = vnet_hdr.filter(|_| !given.contains(VNET_HDR)) {
-        params = format!("{params} {VNET_HDR}={value}").trim().to_owned();
+    let Some(mut module) = options.guest_module.clone() else { return Vec::new() };
+    if let Some(value) = vnet_hdr.filter(|_| !module.params.contains(VNET_HDR)) {
+        module.params = format!("{} {VNET_HDR}={value}", module.params).trim().to_owned();
     }
-    Ok(vec![Module::file(path).with_params(params)])
+    vec![module]
 }
 
 fn open(port: &LabPort) -> Result<KernelIo, Fail> {
@@ -336,7 +334,7 @@ mod tests {
             link: Link::Vale,
             klooptx: Some(false),
             klooprx: None,
-            guest_module: Some(("netmap.ko".into(), "buf_num=8192".into())),
+            guest_module: Some(Module::from_words("netmap.ko buf_num=8192")),
             station_cpus: Vec::new(),
             idle: crate::dataplane::uvale::Idle::Nap,
         }
@@ -345,9 +343,9 @@ mod tests {
     #[test]
     fn guests_get_the_hosts_vnet_header_unless_told_otherwise() {
         let params = |given: &str, host| {
-            let module = Some(("netmap.ko".into(), given.to_owned()));
+            let module = Some(Module::file("netmap.ko").with_params(given));
             let options = Options { guest_module: module, ..options(Guests::Ptnet) };
-            guest_modules(&options, host).unwrap().remove(0).params
+            guest_modules(&options, host).remove(0).params
         };
         assert_eq!(params("", Some("0")), "ptnet_vnet_hdr=0");
         assert_eq!(params("buf_num=8192", Some("1")), "buf_num=8192 ptnet_vnet_hdr=1");

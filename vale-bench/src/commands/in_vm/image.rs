@@ -39,7 +39,7 @@ impl Cargo {
 
         // The agent's channel first, so that a module that fails to load can be told of.
         builder.modules(tree.resolve(&MODULES.map(Module::named)).or_exit(Exit::Host)?)?;
-        let named: Vec<Module> = args.module.iter().map(|text| module(text)).collect();
+        let named: Vec<Module> = args.module.iter().map(|text| Module::from_words(text)).collect();
         builder.modules(tree.resolve(&named).or_exit(Exit::Usage)?)?;
 
         let mut env = vec![
@@ -102,12 +102,6 @@ pub(super) fn argv(command: &[String]) -> Vec<String> {
     own.into_iter().chain(command.iter().cloned()).collect()
 }
 
-/// A file and its parameters, as `insmod` takes them.
-fn module(text: &str) -> Module {
-    let (file, params) = text.split_once(' ').unwrap_or((text, ""));
-    Module::file(file).with_params(params.trim())
-}
-
 fn netmap_file(module: &Module) -> Option<PathBuf> {
     match &module.from {
         qemu_ptnet::From::File(path) if path.file_stem().is_some_and(|stem| stem == "netmap") => {
@@ -168,10 +162,10 @@ mod tests {
 
     #[test]
     fn a_module_has_its_parameters_behind_it() {
-        let with = module("dir/netmap.ko  ptnet_vnet_hdr=0 buf_num=8192");
+        let with = Module::from_words("dir/netmap.ko  ptnet_vnet_hdr=0 buf_num=8192");
         assert_eq!(with, Module::file("dir/netmap.ko").with_params("ptnet_vnet_hdr=0 buf_num=8192"));
         assert_eq!(netmap_file(&with), Some("dir/netmap.ko".into()));
-        assert_eq!(netmap_file(&module("other.ko")), None);
+        assert_eq!(netmap_file(&Module::from_words("other.ko")), None);
     }
 
     #[test]
