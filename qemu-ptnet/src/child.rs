@@ -1,7 +1,8 @@
 //! A process that cannot outlive us and whose end is always waited for with a deadline.
 //!
 //! Three things together: the kernel kills the child when this process dies (parent-death signal), a pidfd says
-//! without races whether it lives, and dropping [`Process`] kills and reaps it. The child gets a process group of
+//! without races whether it lives, and dropping [`Process`] kills and reaps it. A child that would leave something
+//! behind gets SIGTERM first ([`Parting`]). The child gets a process group of
 //! its own, so that a Ctrl-C at the terminal reaches only us, and we end it in our own order.
 //!
 //! The parent-death signal is sent when the *thread* that forked exits, not the process. So all children are
@@ -21,6 +22,20 @@ use std::time::{Duration, Instant};
 /// thread that reaps it when it can.
 pub const KILL_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a child that is to be ended [kindly](Parting::Kindly) has for it.
+const KIND_WAIT: Duration = Duration::from_secs(1);
+
+/// What becomes of a child that nobody waits for any more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Parting {
+    /// It is killed.
+    #[default]
+    AtOnce,
+    /// It gets SIGTERM, to let go of what the kernel does for it, and is killed only if it does not heed that while
+    /// this process lives. For programs whose sudden end would leave something behind.
+    Kindly,
+}
+
 /// A child process.
 #[derive(Debug)]
 pub struct Process {
@@ -28,15 +43,21 @@ pub struct Process {
     pidfd: OwnedFd,
     child: Option<Child>,
     status: Option<ExitStatus>,
+    parting: Parting,
 }
 
 impl Process {
     /// Starts `command`.
     pub fn spawn(command: Command) -> io::Result<Self> {
-        let mut child = spawner::spawn(command)?;
+        Process::spawn_with(command, Parting::AtOnce)
+    }
+
+    /// Starts `command`, which ends as `parting` says when this is dropped or this process dies.
+    pub fn spawn_with(command: Command, parting: Parting) -> io::Result<Self> {
+        let mut child = spawner::spawn(command, parting)?;
         let pid = Pid::from_child(&child);
         match pidfd_open(pid, PidfdFlags::empty()) {
-            Ok(pidfd) => Ok(Self { pid, pidfd, child: Some(child), status: None }),
+            Ok(pidfd) => Ok(Self { pid, pidfd, child: Some(child), status: None, parting }),
             Err(errno) => {
                 // The kernel is older than 5.3. Nobody has reaped the child, so its id is still its own.
                 child.kill()?;
@@ -103,6 +124,10 @@ impl AsFd for Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if self.parting == Parting::Kindly && self.alive() && self.signal(Signal::TERM).is_ok() {
+            // Whether it ended or not, the next line settles it.
+            let _ = self.wait(KIND_WAIT);
+        }
         if self.kill().is_err()
             && let Some(mut child) = self.child.take()
         {
@@ -159,18 +184,22 @@ pub(crate) fn readable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool
 /// The thread that forks, and the hook that runs in the child before it becomes another program.
 #[allow(unsafe_code)]
 mod spawner {
-    use super::{Child, Command, OnceLock, Sender, Signal, io, mpsc};
+    use super::{Child, Command, OnceLock, Parting, Sender, Signal, io, mpsc};
     use rustix::process::{Resource, Rlimit, getpid, getppid, set_parent_process_death_signal, setrlimit};
     use std::os::unix::process::CommandExt;
 
     type Job = (Command, Sender<io::Result<Child>>);
 
-    pub(super) fn spawn(mut command: Command) -> io::Result<Child> {
+    pub(super) fn spawn(mut command: Command, parting: Parting) -> io::Result<Child> {
         static JOBS: OnceLock<Option<Sender<Job>>> = OnceLock::new();
         let parent = getpid();
         command.process_group(0);
+        let signal = match parting {
+            Parting::AtOnce => Signal::KILL,
+            Parting::Kindly => Signal::TERM,
+        };
         let before_exec = move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
+            set_parent_process_death_signal(Some(signal))?;
             // The parent may have died before the line above; then its signal never comes.
             if getppid() != Some(parent) {
                 return Err(rustix::io::Errno::SRCH.into());
@@ -239,6 +268,29 @@ mod tests {
         let stat = format!("/proc/{}", process.id());
         drop(process);
         assert!(!std::path::Path::new(&stat).exists(), "neither running nor a zombie");
+    }
+
+    #[test]
+    fn a_kind_parting_lets_it_tidy_up_and_ends_it_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ready, tidy) = (folder.path().join("ready"), folder.path().join("tidy"));
+        let started = |script: &str| {
+            let text = format!("{script}; echo > {}; while :; do sleep 0.01; done", ready.display());
+            let process = Process::spawn_with(shell(&text), Parting::Kindly).unwrap();
+            let end = Instant::now() + Duration::from_secs(30);
+            while !ready.exists() {
+                assert!(Instant::now() < end, "the shell did not start");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            process
+        };
+        drop(started(&format!("trap 'echo > {}; exit' TERM", tidy.display())));
+        assert!(tidy.exists());
+        std::fs::remove_file(&ready).unwrap();
+        let stubborn = started("trap '' TERM");
+        let stat = format!("/proc/{}", stubborn.id());
+        drop(stubborn);
+        assert!(!std::path::Path::new(&stat).exists());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A running guest: its QEMU process, control socket, console and CPUs, and its end.
 
 use crate::argv::{argv, shell_quote};
-use crate::child::{KILL_WAIT, Process, readable};
+use crate::child::{KILL_WAIT, Parting, Process, readable};
 use crate::console::{Logs, Source};
 use crate::qmp::{Event, Qmp, QmpError};
 use crate::spec::{Launch, SpecError};
@@ -66,7 +66,9 @@ impl Vm {
         let mappings = launch.take_fds().into_iter().map(mapping).collect();
         command.fd_mappings(mappings).expect("a launch numbers its descriptors apart");
         let failed = |source| VmError::Spawn { command: shell_quote(&argv), source };
-        let process = Process::spawn(command).map_err(failed)?;
+        // The kernel serves a ptnet port in a thread of QEMU's own making, which outlives a QEMU that is killed.
+        let parting = if launch.spec.has_ptnet() { Parting::Kindly } else { Parting::AtOnce };
+        let process = Process::spawn_with(command, parting).map_err(failed)?;
         let logs = Logs::collect(console.into(), stderr.into(), copy).map_err(prepare)?;
         let mut failing = Failing { name, argv, logs, process };
         match Qmp::connect(qmp, timeout) {

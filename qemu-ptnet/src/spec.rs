@@ -81,6 +81,13 @@ impl VmSpec {
         }
     }
 
+    /// Whether one of its interfaces is a ptnet device.
+    #[must_use]
+    pub fn has_ptnet(&self) -> bool {
+        let ptnet = |device: &Device| matches!(device, Device::Net(Net { model: NicModel::Ptnet, .. }));
+        self.devices.iter().any(ptnet)
+    }
+
     /// What is contradictory in the description, before QEMU finds it out in its own words.
     pub fn check(&self) -> Result<(), SpecError> {
         if self.smp == 0 {
