@@ -46,6 +46,33 @@ fn host_ports_on_the_kernels_vale() {
     bench.leaves_nothing_behind();
 }
 
+/// What `ci` found is out of the machine before a check begins, with that check as the one that failed.
+#[test]
+fn a_panic_amid_checks_loses_none_of_them() {
+    let (Some(module), Some(bench)) = (given("VALE_BENCH_NETMAP_KO"), Bench::with_guests()) else { return };
+    // There is no grep in the machine.
+    let script = "
+        passed() { while read -r line; do case $line in *\"pass\"*) return 0;; esac; done < r.json; return 1; }
+        echo 1 > /proc/sys/kernel/sysrq
+        /init ci 'port.*' 'vale.*' --out r.json --junit r.xml &
+        while ! [ -f r.json ] || ! passed; do :; done
+        echo c > /proc/sysrq-trigger";
+    let shell = if std::path::Path::new("/bin/dash").exists() { "/bin/dash:sh" } else { "/bin/bash:sh" };
+    let options = ["--accel", "tcg", "-q", "--module", &module, "--file", shell];
+    let words = [&["in-vm"], &options[..], &["--", "./sh", "-c", script]].concat();
+    let ran = bench.start_command(bench.command(&words)).ends_within(DEADLINE);
+    ran.exits(3).says("kernel panicked").took_less_than(Duration::from_secs(60));
+    let read = |name| std::fs::read_to_string(bench.path(name)).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&read("r.json")).unwrap();
+    let checks = document["checks"].as_array().unwrap();
+    let last = checks.last().unwrap();
+    assert!(checks.len() > 1 && checks[0]["outcome"] == "pass", "{document:#}");
+    assert_eq!((&last["name"], &last["outcome"]), (&document["running"], &"fail".into()), "{document:#}");
+    assert!(document["not_run"].as_array().is_some_and(|names| !names.is_empty()), "{document:#}");
+    assert!(read("r.xml").contains("the run ended while this check ran"));
+    bench.leaves_nothing_behind();
+}
+
 #[test]
 fn guests_on_ptnet() {
     let module = given("VALE_BENCH_NETMAP_KO").zip(given("VALE_BENCH_PTNET_QEMU"));

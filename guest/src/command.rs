@@ -1,22 +1,21 @@
 //! One command in a guest that plays the host: its surroundings, its output, and the files it leaves.
 //!
 //! Everything goes to the host on the control channel while the command runs: output as it comes, a sign of life
-//! every [`PULSE`], and in the end the files in the working directory that were not carried in. Deliberately
-//! absent: what the command is; it is any program of the image.
+//! every [`PULSE`], and the files of its [`outbox`](crate::outbox). Deliberately absent: what the command is; it is
+//! any program of the image.
 
+use crate::outbox::{Outbox, Say};
 use crate::wire::{Ended, Event, Stream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,25 +26,20 @@ pub const WORK: &str = "/root/work";
 pub const OPTIONAL_MODULES: &str = "/etc/modules-try";
 /// Time between signs of life.
 pub const PULSE: Duration = Duration::from_secs(2);
-/// Most bytes of a file in one message, before encoding.
-const CHUNK: usize = 256 * 1024;
-/// Most bytes that are copied out, all files together.
-const MOST_BYTES: u64 = 512 << 20;
 /// How long output that daemons of the command still hold open is waited for after its end.
 const TAIL_WAIT: Duration = Duration::from_secs(1);
-
-/// Something a running command has to say to the host.
-type Say<'a> = &'a mut dyn FnMut(&Event) -> io::Result<()>;
 
 /// Runs `argv` with `env` added to a plain environment. Fails if it cannot be started; how it ended is the answer.
 pub fn run(argv: &[String], env: &[(String, String)], say: Say<'_>) -> io::Result<Ended> {
     furnish()?;
-    let carried = listing(Path::new(WORK))?;
+    let mut outbox = Outbox::open(Path::new(WORK))?;
     let Some((program, arguments)) = argv.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command"));
     };
     let mut command = Command::new(program);
     command.args(arguments).current_dir(WORK).env_clear().envs(env.iter().cloned());
+    let (variable, socket) = Outbox::env();
+    command.env(variable, socket);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command
         .spawn()
@@ -53,9 +47,9 @@ pub fn run(argv: &[String], env: &[(String, String)], say: Say<'_>) -> io::Resul
     let pid = Pid::from_child(&child);
     let outputs = [child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from)]
         .map(|o| o.map(File::from));
-    let ended = attend(pid, outputs, say)?;
+    let ended = attend(pid, outputs, &mut outbox, say)?;
     end_all()?;
-    send_files(Path::new(WORK), &carried, say)?;
+    outbox.send(say)?;
     Ok(ended)
 }
 
@@ -91,7 +85,7 @@ fn furnish() -> io::Result<()> {
 }
 
 /// Passes output on until the command has ended, and reaps whatever else ends meanwhile: this is process 1.
-fn attend(pid: Pid, mut outputs: [Option<File>; 2], say: Say<'_>) -> io::Result<Ended> {
+fn attend(pid: Pid, mut outputs: [Option<File>; 2], outbox: &mut Outbox, say: Say<'_>) -> io::Result<Ended> {
     let mut ended = None;
     let mut give_up = None;
     let mut pulse = Instant::now();
@@ -118,6 +112,7 @@ fn attend(pid: Pid, mut outputs: [Option<File>; 2], say: Say<'_>) -> io::Result<
             .flatten()
             .map(|file| PollFd::from_borrowed_fd(file.as_fd(), PollFlags::IN))
             .collect();
+        fds.push(PollFd::from_borrowed_fd(outbox.fd(), PollFlags::IN));
         // The command's end is looked for as often, where it closes its output or leaves it to others.
         let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
         match poll(&mut fds, Some(&tick)) {
@@ -135,6 +130,10 @@ fn attend(pid: Pid, mut outputs: [Option<File>; 2], say: Say<'_>) -> io::Result<
                 0 => *output = None,
                 n => say(&Event::Output { stream, data: buffer[..n].to_vec() })?,
             }
+        }
+        // After what the command printed before it asked.
+        if ready.next() == Some(true) {
+            outbox.serve(say)?;
         }
     }
 }
@@ -162,53 +161,6 @@ fn end_all() -> io::Result<()> {
         }
     }
     while reap()?.is_some() {}
-    Ok(())
-}
-
-/// Regular files below `folder`, with what tells whether they were changed.
-fn listing(folder: &Path) -> io::Result<BTreeMap<PathBuf, (u64, i64, i64)>> {
-    let mut files = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            let meta = entry.metadata()?;
-            if meta.is_dir() {
-                folders.push(entry.path());
-            } else if meta.is_file() {
-                files.insert(entry.path(), (meta.len(), meta.mtime(), meta.mtime_nsec()));
-            }
-        }
-    }
-    Ok(files)
-}
-
-/// Sends what is in `folder` and was not there, or was otherwise, when `carried` was listed.
-fn send_files(folder: &Path, carried: &BTreeMap<PathBuf, (u64, i64, i64)>, say: Say<'_>) -> io::Result<()> {
-    let mut total = 0;
-    for (path, seen) in listing(folder)? {
-        if carried.get(&path) == Some(&seen) {
-            continue;
-        }
-        total += seen.0;
-        if total > MOST_BYTES {
-            let text =
-                format!("vale-bench: {} and what follows is not copied out: too much\n", path.display());
-            return say(&Event::Output { stream: Stream::Stderr, data: text.into_bytes() });
-        }
-        let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-        let mut file = File::open(&path)?;
-        let mut first = true;
-        loop {
-            let mut data = Vec::new();
-            Read::by_ref(&mut file).take(CHUNK as u64).read_to_end(&mut data)?;
-            if data.is_empty() && !first {
-                break;
-            }
-            say(&Event::File { name: name.clone(), data, first })?;
-            first = false;
-        }
-    }
     Ok(())
 }
 
@@ -253,30 +205,5 @@ mod tests {
             String::from_utf8(log).unwrap(),
             "[    5.140900] netmap: loaded module\n[    0.000000] odd\n"
         );
-    }
-
-    #[test]
-    fn only_new_and_changed_files_are_sent_and_empty_ones_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        fs::create_dir(at("deep")).unwrap();
-        for (name, text) in [("kept", "as it was"), ("changed", "before")] {
-            fs::write(at(name), text).unwrap();
-        }
-        let carried = listing(folder.path()).unwrap();
-        fs::write(at("changed"), "afterwards").unwrap();
-        fs::write(at("deep/empty"), "").unwrap();
-        fs::write(at("long"), vec![7; CHUNK + 1]).unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
-        let mut sent = Vec::new();
-        send_files(folder.path(), &carried, &mut |event| {
-            let Event::File { name, data, first } = event else { panic!("{event:?}") };
-            sent.push((name.clone(), data.len(), *first));
-            Ok(())
-        })
-        .unwrap();
-        let expected =
-            [("changed", 10, true), ("deep/empty", 0, true), ("long", CHUNK, true), ("long", 1, false)];
-        assert_eq!(sent, expected.map(|(name, len, first)| (name.to_owned(), len, first)));
     }
 }

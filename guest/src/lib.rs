@@ -16,5 +16,6 @@ pub mod command;
 pub mod counters;
 pub mod init;
 pub mod memory;
+pub mod outbox;
 pub mod port;
 pub mod wire;

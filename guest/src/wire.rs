@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// Largest message in bytes: reports with histograms stay far below it.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// Name of the control channel's virtio-serial port.
@@ -84,6 +84,8 @@ pub enum Event {
         data: Vec<u8>,
         /// Whether it is the file's first part.
         first: bool,
+        /// Whether it is the last: a file is whole only then.
+        last: bool,
     },
 }
 

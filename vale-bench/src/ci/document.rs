@@ -3,6 +3,8 @@
 //! Within one version optional fields may be added; a reader ignores fields it does not know.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -111,7 +113,28 @@ impl Summary {
     }
 }
 
-/// A whole run.
+/// Why a document could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is something else.
+    #[error("{} is no document of vale-bench ci ({SCHEMA})", path.display())]
+    NotOne {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// A whole run, or what there was of it when the document was written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "A run of vale-bench ci")]
 pub struct CiDocument {
@@ -135,9 +158,33 @@ pub struct CiDocument {
     pub summary: Summary,
     /// What each check found, in the order they ran.
     pub checks: Vec<Finding>,
+    /// Of a run that did not end: the check that ran last, which is held to have failed. Absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// Of a run that did not end: the checks that it did not come to. Absent otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_run: Vec<String>,
 }
 
 impl CiDocument {
+    /// Reads a document.
+    pub fn read(path: &Path) -> Result<CiDocument, ReadError> {
+        let bytes = fs::read(path).map_err(|source| ReadError::Read { path: path.into(), source })?;
+        serde_json::from_slice(&bytes).map_err(|source| ReadError::NotOne { path: path.into(), source })
+    }
+
+    /// Whether the run came to its end.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.running.is_none() && self.not_run.is_empty()
+    }
+
+    /// The check that ran last in a run that did not end.
+    pub fn culprit(&mut self) -> Option<&mut Finding> {
+        let running = self.running.as_deref()?;
+        self.checks.iter_mut().find(|finding| finding.name == running)
+    }
+
     /// The document as it stands in a file.
     #[must_use]
     pub fn to_json(&self) -> String {

@@ -27,7 +27,13 @@ pub struct Options {
     pub risky: bool,
     /// Rates to compare with.
     pub baseline: Option<Baseline>,
+    /// A run that did not end, to go on with.
+    pub resume: Option<CiDocument>,
 }
+
+/// Keeps the document of a run that goes on: before each check, as it is to stand if that check is the run's end,
+/// and after the last.
+pub type Keep<'a> = &'a mut dyn FnMut(&CiDocument) -> Result<(), Fail>;
 
 /// Runs checks, showing each as it ends. Fails only if there is nothing to check, or a signal came: a check that
 /// failed is in the document.
@@ -35,16 +41,22 @@ pub fn run(
     checks: &[Check],
     options: &Options,
     show: &mut dyn Show,
+    keep: Keep<'_>,
     interrupt: &Interrupt,
 ) -> Result<CiDocument, Fail> {
-    let started_at = rfc3339(SystemTime::now());
-    let start = Instant::now();
+    let mut course = Course::begin(options);
     prepare(options)?;
     let mut log = KernelLog::open();
-    show.begin(checks)?;
-    let mut findings: Vec<Finding> = Vec::new();
+    let todo: Vec<&Check> = checks.iter().filter(|check| !course.has(check.name)).collect();
+    let done = course.findings.iter().map(|finding| finding.name.as_str());
+    let names: Vec<&str> = done.chain(todo.iter().map(|check| check.name)).collect();
+    show.begin(&names, course.shown)?;
+    for finding in &course.findings[course.shown..] {
+        show.finding(finding)?;
+    }
     let mut stuck: Option<&str> = None;
-    for check in checks {
+    for (at, check) in todo.iter().enumerate() {
+        keep(&course.document(&log, &todo[at..], true))?;
         let finding = match (why_not(check, options), stuck) {
             (Some(why), _) => skipped(check, why.to_owned()),
             (None, Some(culprit)) => {
@@ -57,24 +69,78 @@ pub fn run(
             }
         };
         show.finding(&finding)?;
-        findings.push(finding);
-        interrupt.check()?;
+        course.findings.push(finding);
+        if let Err(interrupted) = interrupt.check() {
+            keep(&course.document(&log, &todo[at + 1..], false))?;
+            return Err(interrupted);
+        }
     }
-    let parameters = module_parameters().unwrap_or_default();
-    let document = CiDocument {
-        schema: SchemaId::V1,
-        tool: provenance::tool(),
-        command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
-        started_at,
-        host: machine::host(),
-        module_parameters: parameters.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        kernel_log_read: log.is_read(),
-        duration_s: start.elapsed().as_secs_f64(),
-        summary: Summary::of(&findings),
-        checks: findings,
-    };
+    let document = course.document(&log, &[], false);
+    keep(&document)?;
     show.end(&document)?;
     Ok(document)
+}
+
+/// What a run has behind it.
+struct Course {
+    started_at: String,
+    start: Instant,
+    /// What a run took that this one goes on with.
+    before_s: f64,
+    findings: Vec<Finding>,
+    /// How many of these have been shown by that run.
+    shown: usize,
+}
+
+impl Course {
+    fn begin(options: &Options) -> Course {
+        let (started_at, start) = (rfc3339(SystemTime::now()), Instant::now());
+        match &options.resume {
+            None => Course { started_at, start, before_s: 0.0, findings: Vec::new(), shown: 0 },
+            Some(earlier) => Course {
+                started_at: earlier.started_at.clone(),
+                start,
+                before_s: earlier.duration_s,
+                findings: earlier.checks.clone(),
+                // The check that it did not survive was not.
+                shown: earlier.checks.len() - usize::from(earlier.running.is_some()),
+            },
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.findings.iter().any(|finding| finding.name == name)
+    }
+
+    /// The document as of now, with `rest` not run. If it is `about_to` run the first of these, that one is held to
+    /// have failed: who reads this document in the end finds that the run did not come back from it.
+    fn document(&self, log: &KernelLog, rest: &[&Check], about_to: bool) -> CiDocument {
+        let mut checks = self.findings.clone();
+        let (running, rest) = match rest.split_first() {
+            Some((first, rest)) if about_to => (Some(*first), rest),
+            _ => (None, rest),
+        };
+        if let Some(check) = running {
+            let why = Some("the run ended while this check ran".to_owned());
+            let report = Report { outcome: Outcome::Fail, why, issue: None, figures: Vec::new() };
+            checks.push(finding(check, report, 0.0));
+        }
+        let parameters = module_parameters().unwrap_or_default();
+        CiDocument {
+            schema: SchemaId::V1,
+            tool: provenance::tool(),
+            command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
+            started_at: self.started_at.clone(),
+            host: machine::host(),
+            module_parameters: parameters.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            kernel_log_read: log.is_read(),
+            duration_s: self.before_s + self.start.elapsed().as_secs_f64(),
+            summary: Summary::of(&checks),
+            checks,
+            running: running.map(|check| check.name.to_owned()),
+            not_run: rest.iter().map(|check| check.name.to_owned()).collect(),
+        }
+    }
 }
 
 /// Sees that there is a module: the one that was given, or the host's.
@@ -233,13 +299,40 @@ mod tests {
     }
 
     #[test]
+    fn at_any_time_the_document_says_what_a_lost_run_found() {
+        let checks = ["a.one", "a.two", "b.three"].map(|name| Check::new(name, "It does", |_| Ok(())));
+        let rest: Vec<&Check> = checks[1..].iter().collect();
+        let mut course = Course::begin(&Options::default());
+        course.findings.push(skipped(&checks[0], "no".into()));
+        let log = KernelLog::open();
+        let mut lost = course.document(&log, &rest, true);
+        assert_eq!(
+            (lost.running.as_deref(), &lost.not_run[..]),
+            (Some("a.two"), &["b.three".to_owned()][..])
+        );
+        assert_eq!((lost.summary.failed, lost.summary.skipped, lost.has_ended()), (1, 1, false));
+        lost.culprit().unwrap().kernel_log.push("Kernel panic".into());
+
+        let resumed = Course::begin(&Options { resume: Some(lost), ..Options::default() });
+        assert_eq!((resumed.shown, resumed.findings.len()), (1, 2), "the culprit is still to be shown");
+        assert!(resumed.has("a.two") && !resumed.has("b.three"));
+        assert_eq!(resumed.findings[1].kernel_log, ["Kernel panic"]);
+        let ended = resumed.document(&log, &[], false);
+        assert!(ended.has_ended() && ended.started_at == course.started_at);
+
+        let interrupted = course.document(&log, &rest, false);
+        assert_eq!((interrupted.running, interrupted.not_run.len()), (None, 2));
+        assert_eq!(interrupted.summary.failed, 0);
+    }
+
+    #[test]
     fn what_must_be_asked_for_is_left_out_with_the_reason() {
         let module = Check::new("module.x", "x", |_| Ok(())).opt_in(OptIn::Module);
         let risky = Check::new("csb.x", "x", |_| Ok(())).opt_in(OptIn::Risky);
         let none = Options::default();
         assert!(why_not(&module, &none).unwrap().contains("--module"));
         assert!(why_not(&risky, &none).unwrap().contains("--risky"));
-        let all = Options { module: Some("netmap.ko".into()), risky: true, baseline: None };
+        let all = Options { module: Some("netmap.ko".into()), risky: true, ..Options::default() };
         assert_eq!((why_not(&module, &all), why_not(&risky, &all)), (None, None));
     }
 }

@@ -10,7 +10,6 @@ mod tests;
 
 use std::io::{self, Write};
 
-use super::Check;
 use super::document::{CiDocument, Finding};
 
 pub use junit::{JunitError, junit};
@@ -19,8 +18,8 @@ pub use text::{Text, list};
 
 /// Shows a run while it goes on.
 pub trait Show {
-    /// Before the first check.
-    fn begin(&mut self, checks: &[Check]) -> io::Result<()>;
+    /// Before the first of the checks `names`, of which so many were shown in an earlier part of the run.
+    fn begin(&mut self, names: &[&str], earlier: usize) -> io::Result<()>;
     /// After each.
     fn finding(&mut self, finding: &Finding) -> io::Result<()>;
     /// After the last.
@@ -37,8 +36,8 @@ pub struct Json<W, P> {
 }
 
 impl<W: Write, P: Show> Show for Json<W, P> {
-    fn begin(&mut self, checks: &[Check]) -> io::Result<()> {
-        self.progress.begin(checks)
+    fn begin(&mut self, names: &[&str], earlier: usize) -> io::Result<()> {
+        self.progress.begin(names, earlier)
     }
 
     fn finding(&mut self, finding: &Finding) -> io::Result<()> {

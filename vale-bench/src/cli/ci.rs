@@ -12,6 +12,7 @@ Examples:
   vale-bench ci
   vale-bench ci vale 'pipe.*' --skip vale.switches
   vale-bench ci --module netmap.ko --junit ci.xml --out ci.json
+  vale-bench ci --resume lost.json --junit ci.xml --out ci.json
   vale-bench ci perf --save-baseline base.json
   vale-bench ci perf --baseline base.json
 
@@ -42,11 +43,19 @@ pub struct CiArgs {
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub format: CiFormat,
     /// Write the document of the run (JSON) to this file
+    ///
+    /// It is there before each check already, with that check held to have failed: a machine that does not survive
+    /// it leaves the name of the culprit, and what was found until then.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// Write JUnit XML to this file
+    /// Write JUnit XML to this file, before each check too
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// Go on with a run that did not end, from the document that it left
+    ///
+    /// What it found is taken over, the check that it ended in is not tried again, and the rest is run.
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
     /// Fail if rates are lower than in this file, beyond what their scatter explains
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,

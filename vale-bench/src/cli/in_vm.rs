@@ -17,6 +17,7 @@ Examples:
   vale-bench in-vm --module 'netmap.ko ptnet_vnet_hdr=0' \\
                    --qemu /opt/ptnet/bin/qemu-system-x86_64 -- \\
                    v2v --vms 2 --dataplane vale
+  vale-bench in-vm --module netmap.ko --go-on -- ci --junit ci.xml
   vale-bench in-vm --module netmap.ko --file pkt-gen -- \\
                    ./pkt-gen -i vale0:1 -f tx -n 1000000
 
@@ -56,6 +57,12 @@ pub struct InVmArgs {
     /// A warning in the kernel log (WARN) does not fail the run
     #[arg(long, help_heading = "What comes out")]
     pub allow_warnings: bool,
+
+    /// Where a check of ci takes the machine along, go on with the next in a new one
+    ///
+    /// At most eight machines. Without it the run ends there; either way the files of ci have what was found.
+    #[arg(long, help_heading = "What comes out")]
+    pub go_on: bool,
 
     /// Processors
     #[arg(long, value_name = "N", default_value = "2", value_parser = value_parser!(u16).range(1..=64),

@@ -1,6 +1,9 @@
 //! `ci`: checks the netmap module of this host.
 
 use std::io::{self, stderr, stdout};
+use std::path::Path;
+
+use guest::outbox;
 
 use super::print;
 use crate::ci::baseline::Baseline;
@@ -32,20 +35,24 @@ pub fn run(args: &CiArgs) -> Result<(), Fail> {
         return Err(Fail::usage(format!("--module {}: there is no such file", path.display())));
     }
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose().or_exit(Exit::Usage)?;
-    let options = Options { module: args.module.clone(), risky: args.risky, baseline };
+    let resume = args.resume.as_deref().map(unended).transpose()?;
+    let options = Options { module: args.module.clone(), risky: args.risky, baseline, resume };
     let mut show: Box<dyn Show> = match args.format {
         CiFormat::Text => Box::new(Text::new(stdout())),
         CiFormat::Tap => Box::new(Tap::new(stdout())),
         CiFormat::Json => Box::new(Json { out: stdout(), progress: Text::new(stderr()) }),
     };
     let interrupt = Interrupt::install()?;
-    let document = run_checks(&chosen, &options, show.as_mut(), interrupt)?;
-    if let Some(file) = out {
-        file.write_text(&document.to_json())?;
-    }
-    if let Some(file) = xml {
-        file.write_text(&junit(&document)?)?;
-    }
+    let mut keep = |document: &CiDocument| {
+        if let Some(file) = &out {
+            file.write_text(&document.to_json())?;
+        }
+        if let Some(file) = &xml {
+            file.write_text(&junit(document)?)?;
+        }
+        outbox::hand_over().context_with(|| "cannot get files out of this machine")
+    };
+    let document = run_checks(&chosen, &options, show.as_mut(), &mut keep, interrupt)?;
     if let Some(file) = save {
         let kept = Baseline::of(&document.checks, &document.host, &document.started_at);
         if kept.samples_pps.is_empty() {
@@ -54,6 +61,16 @@ pub fn run(args: &CiArgs) -> Result<(), Fail> {
         file.write_text(&kept.to_json())?;
     }
     verdict(&document)
+}
+
+/// The document of a run that there is something to go on with.
+fn unended(path: &Path) -> Result<CiDocument, Fail> {
+    let document = CiDocument::read(path).or_exit(Exit::Usage)?;
+    if document.has_ended() {
+        let sentence = format!("--resume {}: that run came to its end", path.display());
+        return Err(Fail::usage(sentence));
+    }
+    Ok(document)
 }
 
 fn verdict(document: &CiDocument) -> Result<(), Fail> {

@@ -1,5 +1,6 @@
 //! `in-vm`: any command of this program in a machine that plays the host.
 
+mod checks;
 mod image;
 mod results;
 
@@ -10,6 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::kernel_log::{self, Kind};
 use crate::progress::Progress;
 use crate::rundir::{self, RunDir};
+use checks::Checks;
 use guest::client::{Client, ClientError};
 use guest::wire::{self, Ended, Event, Reply, Request, Stream};
 use image::Cargo;
@@ -34,6 +36,8 @@ const LOG_DEADLINE: Duration = Duration::from_secs(20);
 const RUN: &str = "run the command";
 /// Boots that are tried.
 const BOOTS: u32 = 2;
+/// Machines that may be lost to checks, so that a module which fails them all does not go on for ever.
+const MOST_LOST: u32 = 8;
 /// Memory in MiB, without guests and with.
 const MEMORY_MIB: [u32; 2] = [3072, 4096];
 
@@ -58,12 +62,35 @@ pub fn run(args: &InVmArgs) -> Result<(), Fail> {
     if let Some(reason) = refused {
         progress.println(&format!("KVM does not work here ({reason}); the machine runs under TCG"));
     }
-    progress.stage("booting the machine");
-    let setting = Setting { args, qemu: &qemu, kernel: &kernel, cargo: &cargo, accel, interrupt };
-    let mut machine = setting.boot(&run_dir, &progress)?;
-    progress.finish();
-    let ended = machine.attend(args, &cargo, interrupt, &mut results);
-    machine.end(args, ended)
+    let mut setting = Setting { args, qemu: &qemu, kernel: &kernel, cargo, accel, interrupt, lost: 0 };
+    let checks = Checks::of(&args.command);
+    if args.go_on && checks.is_none() {
+        let sentence = "--go-on is for ci with its --out, if it has one, in the working directory";
+        return Err(Fail::usage(sentence));
+    }
+    let deadline = Instant::now() + args.timeout;
+    loop {
+        progress.stage("booting the machine");
+        let mut machine = setting.boot(&run_dir, &progress)?;
+        progress.finish();
+        if let Some(checks) = &checks {
+            checks.prepare(&mut results);
+        }
+        let command = checks.as_ref().map_or(args.command.clone(), |checks| checks.command(setting.lost > 0));
+        let ended = machine.attend(&command, &setting, deadline, &mut results);
+        let End { result, lost } = machine.end(args, ended);
+        let (Some(checks), Some(how)) = (&checks, lost) else { return result };
+        let Some(lost) = checks.lost(&results, &how.sentence, &how.lines)? else { return result };
+        setting.lost += 1;
+        if !args.go_on || !lost.has_more() || setting.lost >= MOST_LOST {
+            return result.map_err(|fail| fail.context(lost.sentence));
+        }
+        if let Err(fail) = result {
+            progress.println(&format!("{}: {fail}", lost.sentence));
+        }
+        progress.println("going on in a new machine");
+        setting.cargo.go_on(&lost.document)?;
+    }
 }
 
 /// What a machine is made of.
@@ -71,9 +98,11 @@ struct Setting<'a> {
     args: &'a InVmArgs,
     qemu: &'a Qemu,
     kernel: &'a Kernel,
-    cargo: &'a Cargo,
+    cargo: Cargo,
     accel: Accel,
     interrupt: &'a Interrupt,
+    /// Machines that were lost to checks before this one.
+    lost: u32,
 }
 
 impl Setting<'_> {
@@ -93,12 +122,14 @@ impl Setting<'_> {
                 Err(error @ (ClientError::Timeout { .. } | ClientError::Gone { .. })) if attempt < BOOTS => {
                     // A kernel that panicked will panic again.
                     if machine.trouble().is_some() {
-                        return machine.end(self.args, Err(error)).and(Err(Fail::failed(Unbooted)));
+                        return machine.end(self.args, Err(error)).result.and(Err(Fail::failed(Unbooted)));
                     }
                     progress.println(&format!("the machine did not come up ({error}); once more"));
                     attempt += 1;
                 }
-                Err(error) => return machine.end(self.args, Err(error)).and(Err(Fail::failed(Unbooted))),
+                Err(error) => {
+                    return machine.end(self.args, Err(error)).result.and(Err(Fail::failed(Unbooted)));
+                }
             }
         }
     }
@@ -115,7 +146,10 @@ impl Setting<'_> {
         launch.boot(self.kernel.image.clone(), image, &words).context_with(cannot)?;
         let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
         let folder = self.args.logs.as_deref().unwrap_or(run_dir.path());
-        let console = folder.join("console.log");
+        let console = folder.join(match self.lost {
+            0 => "console.log".to_owned(),
+            lost => format!("console-{}.log", lost + 1),
+        });
         launch.console_log = Some(console.clone());
         let vm = Vm::start(launch, START_DEADLINE).or_exit(Exit::Failed)?;
         run_dir.record_child(vm.pid())?;
@@ -148,18 +182,45 @@ enum Lost {
     Results(Fail),
 }
 
+/// How a machine's run ended, and how the machine was lost if it did not come to an end.
+struct End {
+    result: Result<(), Fail>,
+    lost: Option<How>,
+}
+
+/// How a machine was lost.
+struct How {
+    sentence: String,
+    /// Of its kernel's log.
+    lines: Vec<String>,
+}
+
+impl How {
+    fn of(lost: &Lost, trouble: Option<&kernel_log::Trouble>) -> How {
+        let sentence = match (trouble, lost) {
+            (Some(trouble), _) if trouble.kind > Kind::Warning => {
+                format!("the machine's kernel {}", trouble.kind)
+            }
+            (_, Lost::TimedOut(_)) => "the time was up".to_owned(),
+            (_, Lost::Channel(ClientError::Timeout { .. })) => "the machine hung".to_owned(),
+            _ => "the machine was lost".to_owned(),
+        };
+        How { sentence, lines: trouble.map(|trouble| trouble.lines.clone()).unwrap_or_default() }
+    }
+}
+
 impl Machine {
-    /// Runs the command, and passes on what it prints and leaves.
+    /// Runs `command`, and passes on what it prints and leaves.
     fn attend(
         &mut self,
-        args: &InVmArgs,
-        cargo: &Cargo,
-        interrupt: &Interrupt,
+        command: &[String],
+        setting: &Setting<'_>,
+        deadline: Instant,
         results: &mut Results,
     ) -> Result<Ended, Lost> {
-        let request = Request::Run { argv: image::argv(&args.command), env: cargo.env() };
+        let Setting { args, cargo, interrupt, .. } = setting;
+        let request = Request::Run { argv: image::argv(command), env: cargo.env() };
         self.client.send(&request, SILENCE)?;
-        let deadline = Instant::now() + args.timeout;
         let (vm, late) = (&self.vm, Cell::new(false));
         let mut failed = None;
         let mut alive = || {
@@ -170,8 +231,8 @@ impl Machine {
             match event {
                 Event::Output { stream: Stream::Stdout, data } => pass_on(&mut io::stdout().lock(), &data)?,
                 Event::Output { stream: Stream::Stderr, data } => pass_on(&mut io::stderr().lock(), &data)?,
-                Event::File { name, data, first } => {
-                    if let Err(fail) = results.take(&name, &data, first) {
+                Event::File { name, data, first, last } => {
+                    if let Err(fail) = results.take(&name, &data, first, last) {
                         failed = Some(fail);
                         return Err(io::ErrorKind::Other.into());
                     }
@@ -199,8 +260,20 @@ impl Machine {
     }
 
     /// Ends the machine and says how the run ended.
-    fn end(mut self, args: &InVmArgs, ended: Result<Ended, impl Into<Lost>>) -> Result<(), Fail> {
+    fn end(self, args: &InVmArgs, ended: Result<Ended, impl Into<Lost>>) -> End {
         let ended = ended.map_err(Into::into);
+        let mut lost = None;
+        let result = self.settle(args, ended, &mut lost);
+        End { result, lost }
+    }
+
+    /// [`end`](Machine::end); `how` is set if the command was lost with the machine.
+    fn settle(
+        mut self,
+        args: &InVmArgs,
+        ended: Result<Ended, Lost>,
+        how: &mut Option<How>,
+    ) -> Result<(), Fail> {
         if let (Some(folder), Ok(_)) = (&args.logs, &ended) {
             let vm = &self.vm;
             let log =
@@ -222,6 +295,11 @@ impl Machine {
             None => String::new(),
         };
         let survived = matches!(ended, Ok(Ended { code: Some(_), .. }));
+        if let Err(lost) = &ended
+            && !matches!(lost, Lost::Interrupted(_) | Lost::Results(_))
+        {
+            *how = Some(How::of(lost, trouble.as_ref()));
+        }
         let trouble = trouble.filter(|trouble| match trouble.kind {
             Kind::Warning => !args.allow_warnings,
             // Of no account where the command itself was spared.

@@ -15,14 +15,15 @@ pub struct JunitError(#[from] quick_junit::SerializeError);
 pub fn junit(document: &CiDocument) -> Result<String, JunitError> {
     let mut report = Report::new("vale-bench ci");
     report.set_time(seconds(document.duration_s));
+    let cases = document.checks.iter().map(case);
     let mut suites: Vec<TestSuite> = Vec::new();
-    for finding in &document.checks {
-        let theme = finding.name.split('.').next().unwrap_or_default();
+    for case in cases.chain(document.not_run.iter().map(|name| not_run(name))) {
+        let theme = theme(case.name.as_str());
         if suites.last().is_none_or(|suite| suite.name.as_str() != theme) {
             suites.push(TestSuite::new(theme));
         }
         if let Some(suite) = suites.last_mut() {
-            suite.add_test_case(case(finding, theme));
+            suite.add_test_case(case);
         }
     }
     report.add_test_suites(suites);
@@ -33,7 +34,19 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-fn case(finding: &Finding, theme: &str) -> TestCase {
+fn theme(check: &str) -> &str {
+    check.split('.').next().unwrap_or_default()
+}
+
+fn not_run(name: &str) -> TestCase {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message("the run ended before it");
+    let mut case = TestCase::new(name, status);
+    case.set_classname(format!("netmap.{}", theme(name)));
+    case
+}
+
+fn case(finding: &Finding) -> TestCase {
     let mut status = match finding.outcome {
         Outcome::Pass => TestCaseStatus::success(),
         Outcome::Skip => TestCaseStatus::skipped(),
@@ -51,7 +64,7 @@ fn case(finding: &Finding, theme: &str) -> TestCase {
         status.set_description(format!("must: {}", finding.objective));
     }
     let mut case = TestCase::new(finding.name.as_str(), status);
-    case.set_classname(format!("netmap.{theme}"));
+    case.set_classname(format!("netmap.{}", theme(&finding.name)));
     case.set_time(seconds(finding.duration_s));
     if !finding.kernel_log.is_empty() {
         case.set_system_err(finding.kernel_log.join("\n"));

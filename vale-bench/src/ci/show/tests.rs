@@ -43,15 +43,15 @@ fn document() -> CiDocument {
         duration_s: 1.5,
         summary: Summary::of(&checks),
         checks,
+        running: None,
+        not_run: vec![],
     }
 }
 
 fn shown(mut show: impl Show) {
     let document = document();
-    let checks: Vec<Check> = ["api.version", "vale.learning", "vale.ext", "vale.name", "perf.vale"]
-        .map(|name| Check::new(name, "It does what it must", |_| Ok(())))
-        .into();
-    show.begin(&checks).unwrap();
+    let names: Vec<&str> = document.checks.iter().map(|finding| finding.name.as_str()).collect();
+    show.begin(&names, 0).unwrap();
     for finding in &document.checks {
         show.finding(finding).unwrap();
     }
@@ -141,6 +141,24 @@ then &lt;c&gt;" type="failure">must: It does what it must</failure>
     </testsuite>
 </testsuites>
 "##);
+}
+
+#[test]
+fn a_run_that_did_not_end_says_so_and_one_that_goes_on_counts_on() {
+    let mut cut = document();
+    cut.checks.truncate(2);
+    cut.running = Some("vale.learning".into());
+    cut.not_run = vec!["vale.ext".into(), "perf.vale".into()];
+    let xml = junit(&cut).unwrap();
+    assert!(xml.contains(r#"tests="4" skipped="2" failures="1""#), "{xml}");
+    assert_eq!(xml.matches("the run ended before it").count(), 2);
+    assert_eq!(serde_json::from_str::<CiDocument>(&cut.to_json()).unwrap(), cut);
+
+    let mut out = Vec::new();
+    let mut tap = Tap::new(&mut out);
+    tap.begin(&["api.version", "vale.learning"], 1).unwrap();
+    tap.finding(&finding("vale.learning", Outcome::Pass, None)).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "ok 2 - vale.learning\n");
 }
 
 #[test]

@@ -43,8 +43,8 @@ fn rate(figure: &Figure) -> Option<String> {
 }
 
 impl<W: Write> Show for Text<W> {
-    fn begin(&mut self, checks: &[Check]) -> io::Result<()> {
-        self.width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    fn begin(&mut self, names: &[&str], _: usize) -> io::Result<()> {
+        self.width = names.iter().map(|name| name.len()).max().unwrap_or(0);
         Ok(())
     }
 

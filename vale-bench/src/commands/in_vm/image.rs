@@ -1,6 +1,7 @@
 //! What goes into a machine that plays the host: this program as its init, modules, a QEMU with its firmware, and
 //! what a vale-bench in it needs to boot guests of its own.
 
+use crate::ci::document::CiDocument;
 use crate::cli::InVmArgs;
 use crate::exit::{Exit, Fail, FailContext};
 use crate::guests::MODULES;
@@ -22,6 +23,9 @@ const KVM_MODULES: [&str; 3] = ["irqbypass", "kvm_amd", "kvm_intel"];
 const GUEST_MODULES: [&str; 2] = ["virtio_net", "af_packet"];
 /// The variable that names netmap's module for guests.
 const GUEST_NETMAP_VAR: &str = "VALE_BENCH_GUEST_NETMAP_KO";
+
+/// The document of checks that another machine was lost in, in the working directory.
+pub(super) const GO_ON_FILE: &str = ".vale-bench-lost.json";
 
 /// Everything that goes in.
 pub(super) struct Cargo {
@@ -87,6 +91,12 @@ impl Cargo {
     /// The image.
     pub(super) fn image(&self) -> Result<Image, Fail> {
         self.builder.build().context_with(|| "cannot make the machine's image")
+    }
+
+    /// Puts the document of a machine that was lost in, for the next.
+    pub(super) fn go_on(&mut self, document: &CiDocument) -> Result<(), Fail> {
+        self.builder.file(Path::new(WORK).join(GO_ON_FILE), document.to_json())?;
+        Ok(())
     }
 
     /// The command's environment.
