@@ -188,9 +188,27 @@ impl KernelPort {
     /// loop around it is a busy wait.
     #[inline]
     pub fn rxsync(&mut self) -> Result<(), KernelError> {
+        if self.forwards() {
+            return self.rxsync_forwarding();
+        }
         self.rx.iter_mut().for_each(RxRing::publish);
         self.shared.sync(Operation::Rxsync)?;
         all(self.rx.iter_mut().map(RxRing::refresh))
+    }
+
+    fn forwards(&self) -> bool {
+        self.rx.iter().any(|ring| ring.forwarding)
+    }
+
+    /// The kernel puts frames of the host's stack behind those filled and published, and leaves sending to the next
+    /// transmit sync.
+    #[cold]
+    fn rxsync_forwarding(&mut self) -> Result<(), KernelError> {
+        self.before_poll();
+        self.shared.sync(Operation::Rxsync)?;
+        self.tx.iter_mut().for_each(|ring| ring.half.adopt_forwarded());
+        self.shared.sync(Operation::Txsync)?;
+        self.after_poll()
     }
 
     /// Sleeps until a transmit ring has free slots (if `tx`) or a receive ring has frames (if `rx`), or `timeout`
@@ -240,6 +258,9 @@ impl KernelPort {
 
     /// Takes over what a poll brought. To be called when the event loop has woken.
     pub fn after_poll(&mut self) -> Result<(), KernelError> {
+        if self.forwards() {
+            self.tx.iter_mut().for_each(|ring| ring.half.adopt_forwarded());
+        }
         let tx = all(self.tx.iter_mut().map(TxRing::refresh));
         tx.and(all(self.rx.iter_mut().map(RxRing::refresh)))
     }

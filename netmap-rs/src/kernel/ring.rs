@@ -204,6 +204,18 @@ impl Half {
         Ok(())
     }
 
+    /// Takes over a transmit ring's head from the kernel, which has filled slots after the last one published with
+    /// frames that it forwards.
+    pub(super) fn adopt_forwarded(&mut self) {
+        let found = self.word(offset_of!(netmap_ring, head)).load(Ordering::Acquire);
+        let n = self.raw.num_slots();
+        // Only free slots can have been filled; anything else is for `refresh` to find.
+        if !self.retired && self.head == self.published && cursor::within(found, self.published, self.tail, n)
+        {
+            (self.head, self.published) = (found, found);
+        }
+    }
+
     #[cold]
     fn was_reset(&mut self, found: u32, tail: u32) -> KernelError {
         let wrote = self.published;

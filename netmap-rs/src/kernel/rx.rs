@@ -17,6 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 #[derive(Debug)]
 pub struct RxRing {
     pub(super) half: Half,
+    /// Frames may be passed on, to a transmit ring of the same port among others.
+    pub(super) forwarding: bool,
 }
 
 /// What was received and not looked at.
@@ -42,7 +44,7 @@ pub enum Verdict {
 
 impl RxRing {
     pub(super) fn new(half: Half) -> RxRing {
-        RxRing { half }
+        RxRing { half, forwarding: false }
     }
 
     /// Which ring it is.
@@ -85,6 +87,26 @@ impl RxRing {
         }
         half.head = at;
         counted
+    }
+
+    /// What `look` says of the oldest frame, which stays; `None` if there is none, or its slot names no buffer or
+    /// more bytes than one has.
+    pub fn next_is(&self, look: impl FnOnce(&[u8]) -> bool) -> Option<bool> {
+        let half = &self.half;
+        if half.avail() == 0 {
+            return None;
+        }
+        let slot = half.raw.read_slot(half.head);
+        let offset = if half.offset_mask == 0 {
+            (u32::from(slot.len) <= half.raw.buf_size()).then_some(0)?
+        } else {
+            half.rx_offset(half.head, slot.len)?
+        };
+        let buf = half.raw.buf(slot.buf_idx)?;
+        // SAFETY: rule 1: the slot is in [head, tail), so its buffer is ours, and `self` is borrowed for as long as
+        // the closure runs; offset and length together were checked against the buffer's size.
+        let data = unsafe { slice::from_raw_parts(buf.as_ptr().add(offset as usize), usize::from(slot.len)) };
+        Some(look(data))
     }
 
     /// As [`drain`](RxRing::drain), with a verdict on each frame.
@@ -172,7 +194,11 @@ impl RxRing {
 
     /// Whether frames with [`Verdict::Forward`] are passed on between the interface and the host's stack
     /// (`NR_FORWARD`): receive rings of interfaces only, with all rings bound to one descriptor.
+    ///
+    /// They leave when their slots are given back. Frames of the host's stack then go to the port's own transmit
+    /// rings, after those that were filled; a receive sync sends these too.
     pub fn set_forwarding(&mut self, on: bool) {
+        self.forwarding = on;
         self.set_flag(NR_FORWARD, on);
     }
 

@@ -11,6 +11,7 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 use super::check::{Stop, skip};
+use super::world::eventually;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -52,8 +53,18 @@ impl Veth {
         for name in [a, b] {
             request(&message(RTM_NEWLINK, 0, IFF_UP, &attribute(IFLA_IFNAME, &text(name))))?;
         }
+        // The system notices the cable within a second, and drops frames while it changes queues for that.
+        for name in [a, b] {
+            eventually(format!("the link of {name}"), || Ok(is_up(name)))?;
+        }
         Ok(veth)
     }
+}
+
+/// Whether the system holds the interface to be up, cable included. Where it does not say, that is believed.
+fn is_up(name: &str) -> bool {
+    let state = std::fs::read_to_string(format!("/sys/class/net/{name}/operstate"));
+    state.map_or(true, |state| state.trim_end() == "up")
 }
 
 impl Drop for Veth {

@@ -1,6 +1,7 @@
 //! What the checks share: ports of a switch of their own, frames that say which they are, and answers compared with
 //! those expected.
 
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,11 @@ pub(super) fn fill(ring: &mut TxRing, max: u32, next: &mut u64) -> u32 {
     })
 }
 
+/// The number of a frame of [`frame`]'s; 0 of one too short to have one.
+pub(super) fn number(frame: &[u8]) -> u64 {
+    frame.get(14..22).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
+}
+
 /// In what a frame is not the one expected.
 pub(super) fn difference(number: u64, seen: &[u8], expected: &[u8]) -> Option<String> {
     if seen == expected {
@@ -194,7 +200,7 @@ pub(super) fn arrived(ports: &mut [KernelPort]) -> Result<Vec<u32>, Stop> {
 }
 
 /// Repeats `look` until it says so, up to [`PATIENCE`].
-pub(super) fn eventually(what: &str, mut look: impl FnMut() -> Result<bool, Stop>) -> Done {
+pub(super) fn eventually(what: impl fmt::Display, mut look: impl FnMut() -> Result<bool, Stop>) -> Done {
     let start = Instant::now();
     while !look()? {
         if start.elapsed() > PATIENCE {

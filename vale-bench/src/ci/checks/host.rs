@@ -3,13 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use netmap_rs::kernel::{KernelPort, Polling};
+use netmap_rs::kernel::{KernelPort, Polling, RxRing, Verdict};
+use pktgen::port::Port;
+use pktgen::ports::packet::{self, PacketPort};
 use rustix::io::Errno;
 
-use crate::ci::Check;
 use crate::ci::check::{Done, Env, fail, holds, same};
 use crate::ci::veth::Veth;
 use crate::ci::world::*;
+use crate::ci::{Check, Stop};
 
 pub(in crate::ci) const CHECKS: &[Check] = &[
     Check::new("host.modes", "An interface has hardware and host rings, together and apart", modes),
@@ -20,6 +22,21 @@ pub(in crate::ci) const CHECKS: &[Check] = &[
         attach,
     ),
     Check::new("host.polling", "An attached interface is polled, once, and not detached meanwhile", polling),
+    Check::new(
+        "host.from-stack",
+        "What the system sends on an open interface arrives on its host rings, in order, whole",
+        from_stack,
+    ),
+    Check::new(
+        "host.to-stack",
+        "What is sent on an interface's host rings reaches the system, in order, whole",
+        to_stack,
+    ),
+    Check::new(
+        "host.forward",
+        "Frames let pass go between cable and system, both ways, and others do not",
+        forward,
+    ),
     Check::new("host.busy", "An interface that is open cannot be attached, nor an attached one opened", busy),
     Check::new(
         "host.removed",
@@ -28,7 +45,7 @@ pub(in crate::ci) const CHECKS: &[Check] = &[
     ),
 ];
 
-fn pair() -> Result<Veth, crate::ci::Stop> {
+fn pair() -> Result<Veth, Stop> {
     Veth::new("nmciv0", "nmciv1")
 }
 
@@ -83,6 +100,140 @@ fn exchange(_: &Env) -> Done {
         if start.elapsed() > PATIENCE {
             return fail(format!("{next} of {sent} frames came within {PATIENCE:?} ({strangers} of others)"));
         }
+    }
+    Ok(())
+}
+
+/// Frames of the checks, in the order they come, from whatever else the system sends on an interface.
+fn ours(ring: &mut RxRing, next: &mut u64) -> Done {
+    let mut wrong = None;
+    ring.drain(u32::MAX, |slot| {
+        if is_ours(slot.data) && wrong.is_none() {
+            wrong = difference(*next, slot.data, &frame(*next));
+            *next += 1;
+        }
+    });
+    wrong.map_or(Ok(()), fail)
+}
+
+fn is_ours(data: &[u8]) -> bool {
+    data.get(12..14) == Some(&[0x88, 0xb5])
+}
+
+/// Frames that the system received, as a packet socket sees them.
+fn received(socket: &mut PacketPort, next: &mut u64) -> Done {
+    let mut wrong = None;
+    socket.rx_batch(u32::MAX, |seen| {
+        if is_ours(seen.data) && wrong.is_none() {
+            wrong = difference(*next, seen.data, &frame(*next));
+            *next += 1;
+        }
+    })?;
+    wrong.map_or(Ok(()), fail)
+}
+
+/// The system's own end of an interface: what it sends there and receives.
+fn stack(interface: &str) -> Result<PacketPort, Stop> {
+    Ok(PacketPort::open(interface, packet::Options::default())?)
+}
+
+/// Has the system send up to `max` frames from `next` on.
+fn system_sends(socket: &mut PacketPort, max: u32, next: &mut u64) -> Done {
+    socket.tx_batch(max, |to| {
+        let bytes = frame(*next);
+        to.buf[..bytes.len()].copy_from_slice(&bytes);
+        *next += 1;
+        bytes.len() as u16
+    })?;
+    Ok(())
+}
+
+/// How many frames of each kind are passed, never more on the way than the shortest queue has room for.
+const PASSED: u64 = 3000;
+const ON_THE_WAY: u64 = 64;
+
+fn from_stack(_: &Env) -> Done {
+    let _veth = pair()?;
+    // The system's frames come to the host rings only while the others are open too.
+    let (mut port, mut system) = (open("netmap:nmciv0*")?, stack("nmciv0")?);
+    let (mut sent, mut next) = (0, 0);
+    eventually_all("from the system", &mut next, |next| {
+        system_sends(&mut system, (ON_THE_WAY - (sent - *next)) as u32, &mut sent)?;
+        port.rxsync()?;
+        for ring in port.rx().iter_mut().filter(|ring| ring.name().host) {
+            ours(ring, next)?;
+        }
+        Ok(())
+    })
+}
+
+fn to_stack(_: &Env) -> Done {
+    let _veth = pair()?;
+    let (mut port, mut system) = (open("netmap:nmciv0*")?, stack("nmciv0")?);
+    let (mut sent, mut next) = (0, 0);
+    eventually_all("at the system", &mut next, |next| {
+        let most = (ON_THE_WAY - (sent - *next)) as u32;
+        let host = port.tx().iter_mut().find(|ring| ring.name().host);
+        fill(host.ok_or_else(|| Stop::Fail("no host ring to send on".into()))?, most, &mut sent);
+        port.txsync()?;
+        received(&mut system, next)
+    })
+}
+
+/// Passes [`PASSED`] frames, of which `turn` sends some and accounts for some in `next`.
+fn eventually_all(what: &str, next: &mut u64, mut turn: impl FnMut(&mut u64) -> Done) -> Done {
+    let start = Instant::now();
+    while *next < PASSED {
+        turn(next)?;
+        if start.elapsed() > PATIENCE {
+            return fail(format!("only {next} of {PASSED} frames were seen {what} within {PATIENCE:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn forward(_: &Env) -> Done {
+    let _veth = pair()?;
+    let (mut near, mut far) = (stack("nmciv0")?, stack("nmciv1")?);
+    let mut port = open("netmap:nmciv0*")?;
+    for ring in port.rx() {
+        ring.set_forwarding(true);
+    }
+    for (from_cable, what) in
+        [(true, "from the cable at the system"), (false, "from the system on the cable")]
+    {
+        let (from, to) = if from_cable { (&mut far, &mut near) } else { (&mut near, &mut far) };
+        // A packet socket is before netmap on the way up: there it sees each frame as it comes, and those passed on
+        // once more.
+        let (mut sent, mut taken, mut tapped, mut passed) = (0, 0, 0, 0);
+        eventually_all(what, &mut passed, |passed| {
+            let most = ON_THE_WAY.saturating_sub(sent - 2 * *passed) as u32;
+            system_sends(from, most, &mut sent)?;
+            port.rxsync()?;
+            for ring in port.rx() {
+                ring.drain_verdict(u32::MAX, |slot| {
+                    taken += u64::from(is_ours(slot.data));
+                    let pass = is_ours(slot.data) && number(slot.data) % 2 == 0;
+                    if pass { Verdict::Forward } else { Verdict::Release }
+                });
+            }
+            // Gives them back, which is when they are passed on.
+            port.rxsync()?;
+            let mut wrong = None;
+            to.rx_batch(u32::MAX, |seen| {
+                if !is_ours(seen.data) || wrong.is_some() {
+                    return;
+                }
+                if from_cable && number(seen.data) == tapped {
+                    tapped += 1;
+                } else {
+                    wrong = difference(2 * *passed, seen.data, &frame(2 * *passed));
+                    *passed += 1;
+                }
+            })?;
+            wrong.map_or(Ok(()), fail)
+        })?;
+        holds("every frame went through the program", taken >= 2 * passed - 1)?;
     }
     Ok(())
 }
