@@ -24,7 +24,8 @@ fn receiver(bench: &Bench, options: &str, port: &str) -> Running {
 }
 
 fn sent(bench: &Bench, options: &str, port: &str) -> Value {
-    end_report(bench.run(&format!("tx --format json -i {port} {options}")).succeeds())
+    let numbered = if options.contains("-P") { "" } else { "--numbered" };
+    end_report(bench.run(&format!("tx {numbered} --format json -i {port} {options}")).succeeds())
 }
 
 fn received(rx: Running) -> Value {
@@ -63,6 +64,19 @@ fn vale_delivers_what_a_receiver_has_room_for() {
     let report = received(rx);
     whole(&report, 900);
     assert_eq!(count(&report, "/roles/rx/received_bytes"), 450 * (64 + 200), "headers are not counted");
+}
+
+#[test]
+fn frames_are_numbered_only_where_asked_for_and_rx_finds_out() {
+    let Some(bench) = netmap() else { return };
+    for (tx_options, rx_options, streams) in [("", "", 0), ("--numbered", "", 1), ("--numbered", "--raw", 0)]
+    {
+        let rx = receiver(&bench, &format!("-n 5000 {rx_options}"), "netmap:vbt}1");
+        bench.run(&format!("tx -i netmap:vbt{{1 -n 5000 {tx_options}")).succeeds();
+        let report = received(rx);
+        let seen = report["roles"]["rx"]["streams"].as_array().map_or(0, Vec::len);
+        assert_eq!((count(&report, "/roles/rx/received_frames"), seen), (5000, streams), "{report:#}");
+    }
 }
 
 #[test]

@@ -137,6 +137,13 @@ pub trait Port: Send {
         count_received(self, max)
     }
 
+    /// What `look` says of the frame that the next batch of `max` will begin with, which is not taken; `None` if
+    /// nothing has arrived. A port that cannot look ahead says true.
+    fn rx_next_is<F: FnOnce(&[u8]) -> bool>(&mut self, max: u32, look: F) -> Result<Option<bool>, PortError> {
+        let _ = (max, look);
+        Ok(Some(true))
+    }
+
     /// Frames published and not yet taken from the ring by the other side.
     fn tx_pending(&mut self) -> Result<u32, PortError>;
 

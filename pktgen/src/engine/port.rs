@@ -81,6 +81,13 @@ impl<P: Port> PortEngine<P> {
         self
     }
 
+    /// The receiver looks into frames once there are marked ones: [`Rx::sampling`].
+    #[must_use]
+    pub fn sampling_receiver(mut self) -> Self {
+        self.rx = self.rx.map(Rx::sampling);
+        self
+    }
+
     /// The port itself.
     pub fn port(&mut self) -> &mut P {
         &mut self.port

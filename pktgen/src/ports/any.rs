@@ -62,6 +62,10 @@ impl<C: Port> Port for AnyIo<C> {
         each!(self, port => port.rx_count(max))
     }
 
+    fn rx_next_is<F: FnOnce(&[u8]) -> bool>(&mut self, max: u32, look: F) -> Result<Option<bool>, PortError> {
+        each!(self, port => port.rx_next_is(max, look))
+    }
+
     fn tx_pending(&mut self) -> Result<u32, PortError> {
         each!(self, port => port.tx_pending())
     }

@@ -275,6 +275,19 @@ impl Port for KernelIo {
         Ok(count)
     }
 
+    fn rx_next_is<F: FnOnce(&[u8]) -> bool>(&mut self, max: u32, look: F) -> Result<Option<bool>, PortError> {
+        self.learn(max)?;
+        // What there is has been learnt of, for the batch that follows.
+        self.told = true;
+        let header = self.header;
+        let mut rings = self.port.rx().iter().zip(&self.inside);
+        let Some((ring, inside)) = rings.find(|(ring, _)| ring.avail() > 0) else { return Ok(None) };
+        let skip = if *inside { 0 } else { header };
+        let look = |data: &[u8]| look(&data[skip.min(data.len())..]);
+        // A slot that holds no frame is for the batch to find.
+        Ok(Some(ring.next_is(look).unwrap_or(false)))
+    }
+
     #[inline]
     fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, mut sink: F) -> Result<u32, PortError> {
         self.learn(max)?;

@@ -87,6 +87,10 @@ impl<P: Port> Port for Lease<P> {
         self.port().rx_count(max)
     }
 
+    fn rx_next_is<F: FnOnce(&[u8]) -> bool>(&mut self, max: u32, look: F) -> Result<Option<bool>, PortError> {
+        self.port().rx_next_is(max, look)
+    }
+
     fn tx_pending(&mut self) -> Result<u32, PortError> {
         self.port().tx_pending()
     }

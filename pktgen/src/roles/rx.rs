@@ -23,13 +23,21 @@ pub const VERIFY_EVERY: u32 = 61;
 #[derive(Debug)]
 pub struct Rx {
     burst: u32,
-    /// Frames are not looked into.
-    raw: bool,
+    looks: Looks,
     account: Account,
     expected: Expected,
     received: u64,
     bytes: u64,
     span: Span,
+}
+
+/// Which frames are looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    IntoAll,
+    /// The first of each batch, until one is marked.
+    IntoFirst,
+    IntoNone,
 }
 
 /// The frame that would be next of the stream at hand.
@@ -71,7 +79,7 @@ impl Rx {
         check_count("burst", spec.burst.into(), MAX_BURST.into())?;
         Ok(Self {
             burst: spec.burst,
-            raw: false,
+            looks: Looks::IntoAll,
             account: Account {
                 streams: Streams::default(),
                 current: None,
@@ -102,7 +110,15 @@ impl Rx {
     /// Counts frames and bytes, and looks into none: there are no streams, and nothing is foreign or corrupt.
     #[must_use]
     pub fn raw(self) -> Self {
-        Self { raw: true, ..self }
+        Self { looks: Looks::IntoNone, ..self }
+    }
+
+    /// Looks into the first frame of each batch only, until one has a mark; from then on into all. Of a sender that
+    /// numbers its frames nothing is left out but what the batch before held; those of others are counted as fast as
+    /// by [`Rx::raw`].
+    #[must_use]
+    pub fn sampling(self) -> Self {
+        Self { looks: Looks::IntoFirst, ..self }
     }
 
     /// Most frames a batch.
@@ -113,8 +129,14 @@ impl Rx {
     /// Receives at most one burst. Returns the frames (fragments count each) received.
     #[inline]
     pub fn step<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
-        if self.raw {
-            return self.step_raw(port, now_ns);
+        match self.looks {
+            Looks::IntoAll => {}
+            Looks::IntoNone => return self.step_raw(port, now_ns),
+            Looks::IntoFirst => match port.rx_next_is(self.burst, frame::is_marked)? {
+                None => return Ok(0),
+                Some(false) => return self.step_raw(port, now_ns),
+                Some(true) => self.looks = Looks::IntoAll,
+            },
         }
         let mut expected = self.expected;
         let (mut bytes, mut foreign) = (0, 0);

@@ -173,8 +173,12 @@ pub struct TxArgs {
     /// Flows, taken in turn: they vary the UDP source port, then the source address
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub flows: u32,
-    /// Send frames all alike, as pkt-gen does, without number and time in each
+    /// Write number and time into each frame, by which a receiver tells what was lost [default: but on ports of the
+    /// kernel's netmap]
     #[arg(long)]
+    pub numbered: bool,
+    /// Send frames all alike, as pkt-gen does [default: on ports of the kernel's netmap]
+    #[arg(long, conflicts_with = "numbered")]
     pub raw: bool,
     /// Threads, each with a ring of its own (netmap ports); 0 for one a ring
     #[arg(short = 'p', long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(0..=256))]
@@ -188,7 +192,7 @@ pub struct TxArgs {
     pub indirect: bool,
     /// Send the frames of this pcap file, in turn, as they are
     #[arg(short = 'P', long, value_name = "FILE", conflicts_with_all = ["length", "size", "flows", "src", "dst",
-        "src_mac", "dst_mac", "raw"])]
+        "src_mac", "dst_mac", "raw", "numbered"])]
     pub pcap: Option<PathBuf>,
     /// Addresses.
     #[command(flatten)]
@@ -222,7 +226,10 @@ pub struct RxArgs {
     /// Most frames a batch
     #[arg(short = 'b', long, value_name = "N", default_value = "512", value_parser = value_parser!(u32).range(1..=4096))]
     pub burst: u32,
-    /// Count frames without looking into them, as pkt-gen does
+    /// Count frames without ever looking into them
+    ///
+    /// Otherwise all frames are looked into; on ports of the kernel's netmap only once the first frame of a batch has
+    /// a number.
     #[arg(long)]
     pub raw: bool,
     /// Threads, each with a ring of its own (netmap ports); 0 for one a ring

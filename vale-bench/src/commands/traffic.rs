@@ -47,7 +47,8 @@ pub fn tx(args: &TxArgs) -> Result<(), Fail> {
             None => Tx::with_ranges(&spec, ranges.as_ref(), port.info()),
         };
         let tx = tx.map_err(Fail::usage)?;
-        let tx = if args.raw { tx.unmarked() } else { tx };
+        let raw = args.raw || (port.port.is_kernel() && !args.numbered);
+        let tx = if raw { tx.unmarked() } else { tx };
         members.push((port, PortRoles { tx: Some(spec), ..PortRoles::default() }, Some(tx)));
     }
     run(&args.common, members, Limits::default(), false)
@@ -149,12 +150,17 @@ fn run(common: &CommonTrafficArgs, members: Vec<Member>, limits: Limits, raw: bo
     let mut counters: Vec<Arc<Counters>> = Vec::new();
     for (port, roles, tx) in members {
         let theirs: Arc<Counters> = Arc::default();
+        let kernel = port.port.is_kernel();
         let engine = match tx {
             Some(tx) => PortEngine::with_sender(port, Some(tx), &roles, theirs.clone()),
             None => PortEngine::new(port, &roles, theirs.clone()),
         };
         let engine = engine.map_err(Fail::usage)?;
-        session.add(if raw { engine.raw_receiver() } else { engine })?;
+        session.add(match (raw, kernel) {
+            (true, _) => engine.raw_receiver(),
+            (false, true) => engine.sampling_receiver(),
+            (false, false) => engine,
+        })?;
         counters.push(theirs);
     }
     let sends = first.tx.is_some() || first.ping.is_some();

@@ -74,6 +74,26 @@ fn every_frame_leaves_in_order_across_the_rings_end() {
 }
 
 #[test]
+fn a_receiver_that_samples_looks_into_all_once_there_are_marks() {
+    let (kernel, mut io) = io(&shape(64), Form::default());
+    let marked: Vec<_> = sent(&kernel, &mut io, &spec(Sizes::Fixed(64), 24, Some(60)), 1);
+    let mut rx = Rx::new(&RxSpec { burst: 16 }).unwrap().sampling();
+    assert_eq!(rx.step(&mut io, 1).unwrap(), 0, "nothing has arrived");
+    // Ten of others' first: a batch that begins with such is counted.
+    kernel.deliver_flagged(0, (0..10).map(|_| (vec![7; 60], 0)).chain(marked[..30].iter().cloned()));
+    while rx.step(&mut io, 1).unwrap() > 0 {}
+    let report = rx.report();
+    assert_eq!((report.received, report.foreign, report.corrupt), (40, 0, 0));
+    assert_eq!((report.streams[0].first_seq, report.streams[0].last_seq), (6, 29));
+    // From now on nothing is missed.
+    let others = (0..3).map(|_| (vec![7; 60], 0));
+    kernel.deliver_flagged(0, others.chain(marked[32..].iter().cloned()));
+    while rx.step(&mut io, 1).unwrap() > 0 {}
+    let report = rx.report();
+    assert_eq!((report.received, report.foreign, report.streams[0].missing), (71, 3, 2));
+}
+
+#[test]
 fn a_full_ring_takes_nothing_and_goes_on_when_there_is_room() {
     let (kernel, mut io) = io(&shape(16), Form::default());
     kernel.hold(true);

@@ -41,7 +41,7 @@ Exit codes:
 pub(super) const TX: &str = concat!(
     "Examples:
   vale-bench tx -i vale0:1
-  vale-bench tx -i vale0:1 --raw              as fast as pkt-gen, and no more told
+  vale-bench tx -i vale0:1 --numbered         rx tells what was lost
   vale-bench tx -i vale0:1 -l 1514 -R 1M -n 10000000
   vale-bench tx -i vale0:1 -D 02:00:00:00:00:02 --flows 64 --duration 10
   vale-bench tx -i vale0:1 -s 10.0.0.1:1000-10.0.0.4:1999 -l 60-1514
@@ -49,10 +49,13 @@ pub(super) const TX: &str = concat!(
   vale-bench tx -i eth0 -P frames.pcap -R 1000
 
 Frames:
-  Each carries a stream, a number and a time, by which rx tells what was lost,
-  and its addresses in turn: the source port varies fastest, then the source
-  address, the destination port and address, the Ethernet addresses. With
-  --raw, and with -P, frames are not numbered: rx counts them as not ours.
+  Each carries its addresses in turn: the source port varies fastest, then the
+  source address, the destination port and address, the Ethernet addresses; and
+  a stream, a number and a time, by which rx tells what was lost. On ports of
+  the kernel's netmap it carries those only with --numbered, so that a buffer
+  once written is sent for ever, as pkt-gen does; elsewhere --raw leaves them
+  out. With -P frames are never numbered. Other than numbered ones rx counts as
+  not ours.
 ",
     ports!(),
     "\n",
@@ -64,7 +67,6 @@ Frames:
 pub(super) const RX: &str = concat!(
     "Examples:
   vale-bench rx -i vale0:2
-  vale-bench rx -i vale0:2 --raw              as fast as pkt-gen, and no more told
   vale-bench rx -i vale0:2 -T 500 --duration 10 --format json
   vale-bench rx -i netmap:eth0 -n 1000 --dump frames.pcap
 ",
