@@ -17,6 +17,7 @@ mod machine;
 mod processes;
 mod roles;
 mod running;
+mod testpmd;
 
 pub(crate) use bench::Bench;
 pub(crate) use guests::{FakeQemu, qemu_path};
@@ -24,6 +25,7 @@ pub(crate) use kept::{Kept, keeps_to};
 pub(crate) use processes::{Found, wait_until_gone};
 pub(crate) use roles::{count, end_report};
 pub(crate) use running::{Finished, Running, send};
+pub(crate) use testpmd::{Testpmd, has_dpdk};
 
 use std::io::Write;
 use std::time::Duration;
@@ -60,7 +62,8 @@ pub(crate) fn skip_without_netmap(reason: &str) {
     say_skipped(&test, reason);
 }
 
-fn say_skipped(test: &str, reason: &str) {
+/// Says that a test did not test, for a reason that no set-up can remove.
+pub(crate) fn say_skipped(test: &str, reason: &str) {
     // Not eprintln!, which the harness keeps to itself when a test passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
 }

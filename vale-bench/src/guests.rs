@@ -2,7 +2,8 @@
 //!
 //! Deliberately absent: what dataplane their ports are on.
 
-use crate::cli::{AccelChoice, VmArgs};
+use crate::cli::{AccelChoice, GuestMemory, VmArgs};
+use crate::doctor::GuestFacts;
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -11,16 +12,23 @@ use crate::rundir::RunDir;
 use crate::station::{Machine, Ram};
 use guest::client::Client;
 use guest::wire;
+use pktgen::ports::dpdk;
 use qemu_ptnet::{
     Accel, Device, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, Net, NicModel,
     QUICK_BOOT, Qemu, SharedRam, Vm, VmSpec, kvm_usable, slowness,
 };
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// RAM of a guest in MiB: kernel and image take about 100, a port with the largest rings 18.
-const MEMORY_MIB: u32 = 256;
+/// RAM of a guest in MiB, the same for every dataplane: kernel and image take about 100, a port with the largest rings
+/// 18, DPDK's libraries 100 twice while they are unpacked, and its huge pages 64.
+const MEMORY_MIB: u32 = 448;
+/// DPDK's drivers that a guest needs, and what leaves devices to them.
+const DPDK_DRIVERS: [&str; 4] = ["net_virtio", "bus_pci", "bus_vdev", "mempool_ring"];
+const DPDK_MODULE: &str = "uio_pci_generic";
+/// The folder of an image that every loader searches.
+const LIBRARIES: &str = "/lib/x86_64-linux-gnu";
 /// How long QEMU may take from its start to the handshake.
 const START_DEADLINE: Duration = Duration::from_secs(10);
 /// How long guests may take to boot: so much, and so much more for each that boots beside it.
@@ -44,6 +52,14 @@ pub enum Plug {
     Doorbell,
     /// As a network interface.
     Interface(Net),
+    /// As a network device for DPDK in the guest ([`wire::Driver::Dpdk`]), which brings DPDK into its image.
+    Dpdk(Net),
+}
+
+impl GuestPlan {
+    fn has_dpdk(&self) -> bool {
+        self.ports.iter().any(|plug| matches!(plug, Plug::Dpdk(_)))
+    }
 }
 
 /// What the agent needs of the kernel; what is built in is left out.
@@ -59,6 +75,7 @@ pub struct GuestHost {
     kvm_refused: Option<String>,
     keep_console: Option<PathBuf>,
     boot_timeout: Option<Duration>,
+    memory: GuestMemory,
 }
 
 impl GuestHost {
@@ -72,7 +89,8 @@ impl GuestHost {
             made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
         }
         let (keep_console, boot_timeout) = (args.keep_console.clone(), args.boot_timeout);
-        Ok(GuestHost { qemu, kernel, accel, kvm_refused, keep_console, boot_timeout })
+        let memory = args.guest_memory.clone();
+        Ok(GuestHost { qemu, kernel, accel, kvm_refused, keep_console, boot_timeout, memory })
     }
 
     /// What runs the guests' instructions.
@@ -103,10 +121,18 @@ impl GuestHost {
         result::GuestKernel { path: self.kernel.image.display().to_string(), release }
     }
 
-    /// Whether its QEMU has the device `device` and the network back end `netdev`.
+    /// Where its guests' memory lies, for the manifest.
     #[must_use]
-    pub fn has(&self, device: &str, netdev: &str) -> bool {
-        self.qemu.has_device(device) && self.qemu.has_netdev(netdev)
+    pub fn memory(&self) -> String {
+        self.memory.to_string()
+    }
+
+    /// What dataplanes ask about it.
+    #[must_use]
+    pub fn facts(&self) -> GuestFacts {
+        let refused = || self.kvm_refused.clone().unwrap_or_else(|| "KVM was not asked for".into());
+        let kvm = if self.accel == Accel::Kvm { Ok(()) } else { Err(refused()) };
+        GuestFacts::of(&self.qemu, &self.kernel, kvm)
     }
 
     /// Boots guests side by side, which load `modules` beside those of the agent. `cpus` are the processors of their
@@ -121,7 +147,8 @@ impl GuestHost {
     ) -> Result<Vec<Machine>, Fail> {
         let deadline = (BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32) * slowness().min(3);
         let deadline = self.boot_timeout.unwrap_or(deadline);
-        let image = image(&self.kernel, modules)?;
+        let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
+        let image = image(program, &self.kernel, modules, guests.iter().any(GuestPlan::has_dpdk))?;
         let mut started = Vec::new();
         for (index, plan) in guests.iter().enumerate() {
             interrupt.check()?;
@@ -137,6 +164,28 @@ impl GuestHost {
             machines.push(booted?);
         }
         Ok(machines)
+    }
+
+    /// Memory of a guest, where the command line wants it.
+    fn ram(&self, mib: u32) -> Result<SharedRam, Fail> {
+        let cannot = || format!("no {mib} MiB of {}", self.memory);
+        match &self.memory {
+            GuestMemory::Memfd => SharedRam::new(mib).context_with(cannot),
+            GuestMemory::Hugetlb => {
+                let pages = crate::machine::host().memory.hugepages;
+                let free = pages.iter().find(|pages| pages.size_kib == 2048).map_or(0, |pages| pages.free);
+                if free * 2 < u64::from(mib) {
+                    return Err(Fail::host(format!(
+                        "a guest needs {} huge pages of 2 MiB, and {free} are free: raise vm.nr_hugepages",
+                        mib.div_ceil(2)
+                    )));
+                }
+                SharedRam::huge(mib).context_with(cannot)
+            }
+            GuestMemory::HugetlbIn(folder) => {
+                SharedRam::in_folder(mib, folder).context_with(cannot).or_exit(Exit::Host)
+            }
+        }
     }
 
     fn start(
@@ -155,7 +204,7 @@ impl GuestHost {
             launch.spec.machine = qemu_ptnet::Machine::Pc;
         }
         let machine = launch.spec.machine;
-        let ram = SharedRam::new(MEMORY_MIB).context_with(cannot)?;
+        let ram = self.ram(MEMORY_MIB).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
         // Who keeps the console wants to see something on it.
         let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
@@ -168,7 +217,7 @@ impl GuestHost {
                 Plug::Doorbell => {
                     doorbells.push(launch.channel(wire::doorbell_channel(port)).context_with(cannot)?.into());
                 }
-                Plug::Interface(net) => launch.spec.devices.push(Device::Net(net.clone())),
+                Plug::Interface(net) | Plug::Dpdk(net) => launch.spec.devices.push(Device::Net(net.clone())),
             }
         }
         launch.console_log = self.keep_console.as_ref().map(|folder| folder.join(format!("{name}.log")));
@@ -208,13 +257,30 @@ pub fn choose_accelerator(
     }
 }
 
-/// This program as init, the libraries it loads, the modules its agent needs, and `more`.
-fn image(kernel: &Kernel, more: &[Module]) -> Result<Image, Fail> {
-    let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
+/// `program`, which is this one, as init, the libraries it loads, the modules its agent needs, and `more`; with what
+/// DPDK needs in a guest, if it is to be there.
+pub fn image(program: PathBuf, kernel: &Kernel, more: &[Module], dpdk: bool) -> Result<Image, Fail> {
     let tree = ModuleTree::open(kernel).or_exit(Exit::Host)?;
-    let wanted: Vec<Module> = MODULES.map(Module::named).into_iter().chain(more.iter().cloned()).collect();
+    let mut wanted: Vec<Module> =
+        MODULES.map(Module::named).into_iter().chain(more.iter().cloned()).collect();
+    if dpdk {
+        wanted.push(Module::named(DPDK_MODULE));
+    }
     let modules = tree.resolve(&wanted).or_exit(Exit::Host)?;
     let mut builder = ImageBuilder::new();
     builder.init(program)?.modules(modules)?;
+    if dpdk {
+        let plugins = dpdk::plugins(&DPDK_DRIVERS).or_exit(Exit::Host)?;
+        for file in &plugins.files {
+            let name = file.file_name().unwrap_or_default();
+            // One file, which drivers find as the library of another and EAL as a plugin: loaded from two, a driver
+            // would register twice.
+            let library = Path::new(LIBRARIES).join(name);
+            // EAL takes plugins whose names end so, or in the whole number of its ABI.
+            let stem = name.to_str().and_then(|name| name.split_once(".so")).map(|(stem, _)| stem);
+            let plugin = format!("{}.so", stem.unwrap_or_default());
+            builder.program(&library, file)?.symlink(plugins.folder.join(plugin), library)?;
+        }
+    }
     builder.build().context_with(|| "cannot make the guests' image")
 }
