@@ -1,7 +1,9 @@
 #!/bin/sh
-# Gets what building and running vale-bench needs: a C linker, QEMU, and a kernel for the guests. Does nothing
-# where all is there. On Debian and Ubuntu it installs packages with apt (as root, or through sudo); elsewhere it
-# says what to install. The kernel is only unpacked into the cache folder, never installed.
+# Gets what building and running vale-bench needs: a C compiler, QEMU, and a kernel for the guests; and DPDK with
+# Open vSwitch, unless VALE_BENCH_DPDK is `no`, without which all else works. Does nothing where all is there. On
+# Debian and Ubuntu it installs packages with apt (as root, or through sudo); elsewhere it says what to install. The
+# kernel is only unpacked into the cache folder, never installed. Services that come with a package are neither
+# started nor enabled.
 #
 # Exit codes: 0 everything is there, 1 something failed, 4 this host cannot be set up from here.
 set -eu
@@ -54,6 +56,42 @@ install_packages() {
 apt_install() {
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 "$@" >/dev/null
+}
+
+installed() {
+    case $(dpkg-query -W -f='${Status}' "$1" 2>/dev/null) in *' installed') ;; *) return 1 ;; esac
+}
+
+# Installs packages that much can be done without, and says so if it cannot. What they bring as services is not
+# started, now or at the next boot; a service that was there before is left as it is.
+install_optional() {
+    policy=/usr/sbin/policy-rc.d
+    services=
+    for package in openvswitch-switch dpdk; do
+        installed "$package" || services="$services $package"
+    done
+    if [ ! -e "$policy" ]; then
+        trap 'as_root rm -f "$policy"' EXIT
+        trap 'exit 1' HUP INT TERM
+        # shellcheck disable=SC2016 # the other shell's $1
+        as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$1" && chmod 755 "$1"' sh "$policy"
+    else
+        policy=
+    fi
+    say "installing $*"
+    if ! apt_install "$@"; then
+        { update_lists && apt_install "$@"; } ||
+            say "apt cannot install $*: there will be no ports of DPDK's, and no dataplanes testpmd and ovs-dpdk"
+    fi
+    if [ -n "$policy" ]; then
+        as_root rm -f "$policy"
+        trap - EXIT HUP INT TERM
+    fi
+    for service in $services; do
+        [ ! -e "/lib/systemd/system/$service.service" ] || ! has systemctl ||
+            as_root systemctl --quiet disable "$service.service" >/dev/null 2>&1 || true
+        [ ! -e "/etc/init.d/$service" ] || as_root update-rc.d "$service" disable >/dev/null 2>&1 || true
+    done
 }
 
 has_kernel() {
@@ -128,9 +166,18 @@ if ! has "$qemu"; then
     missing="$missing qemu-system-x86"
 fi
 
+optional=
+if [ "${VALE_BENCH_DPDK:-}" != no ]; then
+    { has pkg-config && pkg-config --exists libdpdk; } || optional='pkg-config libdpdk-dev'
+    has dpdk-testpmd || optional="$optional dpdk-dev"
+    [ -x /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk ] || optional="$optional openvswitch-switch-dpdk"
+fi
+
 if has apt-get && has dpkg-deb; then
     # shellcheck disable=SC2086 # a list of names
     [ -z "$missing" ] || install_packages $missing
+    # shellcheck disable=SC2086
+    [ -z "$optional" ] || install_optional $optional
     has_kernel || fetch_kernel
 elif [ -n "$missing" ]; then
     say 'there is no apt here; please install a C compiler and QEMU for x86_64 guests:'

@@ -17,6 +17,7 @@ mod machine;
 mod processes;
 mod roles;
 mod running;
+mod testpmd;
 
 pub(crate) use bench::Bench;
 pub(crate) use guests::{FakeQemu, qemu_path};
@@ -24,6 +25,7 @@ pub(crate) use kept::{Kept, keeps_to};
 pub(crate) use processes::{Found, wait_until_gone};
 pub(crate) use roles::{count, end_report};
 pub(crate) use running::{Finished, Running, send};
+pub(crate) use testpmd::{Testpmd, has_dpdk};
 
 use std::io::Write;
 use std::time::Duration;

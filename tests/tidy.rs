@@ -261,5 +261,7 @@ fn what_every_change_must_pass_ends_with_the_tests() {
     let script = fs::read_to_string(root().join(".ci/run")).expect("there is .ci/run");
     let last = script.lines().rfind(|line| !line.trim().is_empty()).unwrap();
     assert!(last.ends_with("make test"), "{last}");
-    assert!(script.contains("VALE_BENCH_NO_SKIP=1") && script.contains("-D warnings"), "{script}");
+    assert!(script.contains("VALE_BENCH_NO_SKIP=1") && script.contains("make lint"), "{script}");
+    let makefile = fs::read_to_string(root().join("Makefile")).expect("there is a Makefile");
+    assert_eq!(makefile.matches("-D warnings").count(), 3, "clippy twice, rustdoc once");
 }

@@ -3,6 +3,7 @@
 use crate::channel;
 use crate::command;
 use crate::counters::{CounterPage, MAX_PORTS};
+use crate::dpdk::Devices;
 use crate::memory::{self, PAGE};
 use crate::port::{self, GuestIo};
 use crate::wire::{self, Driver, Event, GuestExtent, Hello, PROTOCOL, Reply, Request};
@@ -11,10 +12,10 @@ use netmap_rs::doorbell::Doorbell;
 use netmap_rs::layout::{PortLayout, PortLocation, PortShape};
 use netmap_rs::memory::Memory;
 use pktgen::clock::{Clock, Monotonic};
-use pktgen::engine::{Engine, EngineError, EngineThread, Phase, PortEngine};
+use pktgen::engine::{Engine, EngineError, EngineThread, FwdEngine, Phase, PortEngine};
 use pktgen::ports::csb::CsbIo;
-use pktgen::ports::lease::Shelf;
-use pktgen::spec::{IdlePolicy, PortReport, PortRoles, WorkReport};
+use pktgen::ports::lease::{Lease, Shelf};
+use pktgen::spec::{FwdSpec, IdlePolicy, PortRoles, WorkReport};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -43,6 +44,8 @@ pub struct Agent {
     buffer: Vec<u8>,
     counters: CounterPage,
     ports: BTreeMap<usize, GuestPort>,
+    /// Of DPDK's, which no port has claimed.
+    devices: Devices,
     running: Option<Running>,
 }
 
@@ -58,8 +61,8 @@ impl Agent {
         let (counters, extents) = memory::allocate(PAGE, false)?;
         let control = channel::open(wire::CONTROL_CHANNEL)?;
         let counters = CounterPage::new(counters);
-        let mut agent =
-            Agent { control, buffer: Vec::new(), counters, ports: BTreeMap::new(), running: None };
+        let (buffer, ports, devices, running) = Default::default();
+        let mut agent = Agent { control, buffer, counters, ports, devices, running };
         let hello = hello(extents[0])?;
         agent.say(&Event::Hello(hello))?;
         Ok(agent)
@@ -112,6 +115,9 @@ impl Agent {
                 self.open_interface(port, &name, mac, driver)
             }
             Request::Prepare { roles, idle } => self.prepare(&roles, idle).map(|()| Reply::Done),
+            Request::Forward { ports, specs, idle } => {
+                self.forward(ports, &specs, idle).map(|()| Reply::Done)
+            }
             Request::Phase { phase } => self.enter(phase).map(|()| Reply::Done),
             Request::Run { argv, env } => {
                 let control = &mut self.control;
@@ -122,7 +128,7 @@ impl Agent {
                 let log = command::kernel_log().map_err(|e| format!("cannot read the kernel's log: {e}"))?;
                 Ok(Reply::KernelLog { text: String::from_utf8_lossy(&log).into_owned() })
             }
-            Request::Report => self.report().map(|ports| Reply::Report { ports }),
+            Request::Report => self.report(),
             Request::PowerOff => Ok(Reply::Done),
         }
     }
@@ -174,9 +180,18 @@ impl Agent {
         if number >= MAX_PORTS || self.ports.contains_key(&number) {
             return Err(format!("port {number} exists already, or is not below {MAX_PORTS}"));
         }
-        let (io, interface, netmap) = port::open_interface(name, mac, driver)?;
+        let (io, interface) = port::open_interface(name, mac, driver, &mut self.devices)?;
         self.ports.insert(number, GuestPort { memory: None, io: Some(Shelf::new(io)) });
-        Ok(Reply::Interface { interface, netmap })
+        Ok(Reply::Interface(interface))
+    }
+
+    /// A port for an engine, empty.
+    fn lease(&self, number: usize) -> Result<Lease<GuestIo>, String> {
+        let shelf = self.ports.get(&number).and_then(|p| p.io.as_ref());
+        let lease = shelf.and_then(Shelf::lease);
+        let mut lease = lease.ok_or_else(|| format!("port {number} is not open"))?;
+        lease.discard_received(1 << 16).map_err(|e| sentence(&e))?;
+        Ok(lease)
     }
 
     fn prepare(&mut self, roles: &[(usize, PortRoles)], idle: IdlePolicy) -> Result<(), String> {
@@ -185,17 +200,28 @@ impl Agent {
         }
         let mut engine = Engine::new(idle);
         for (number, roles) in roles {
-            let shelf = self.ports.get(number).and_then(|p| p.io.as_ref());
-            let lease = shelf.and_then(Shelf::lease);
-            let mut lease = lease.ok_or_else(|| format!("port {number} is not open"))?;
-            lease.discard_received(1 << 16).map_err(|e| sentence(&e))?;
-            let member =
-                PortEngine::new(lease, roles, self.counters.of(*number)?).map_err(|e| sentence(&e))?;
-            engine.add(member);
+            let (lease, counters) = (self.lease(*number)?, self.counters.of(*number)?);
+            engine.add(PortEngine::new(lease, roles, counters).map_err(|e| sentence(&e))?);
         }
+        self.start_engine(engine, roles.iter().map(|(n, _)| *n).collect())
+    }
+
+    fn forward(&mut self, ports: [usize; 2], specs: &[FwdSpec; 2], idle: IdlePolicy) -> Result<(), String> {
+        if self.running.is_some() {
+            return Err("an engine is running: ask for its report first".into());
+        }
+        let [left, right] = ports;
+        let counters = [self.counters.of(left)?, self.counters.of(right)?];
+        let member = FwdEngine::new(self.lease(left)?, self.lease(right)?, specs, counters);
+        let mut engine = Engine::new(idle);
+        engine.add(member.map_err(|e| sentence(&e))?);
+        self.start_engine(engine, Vec::new())
+    }
+
+    fn start_engine(&mut self, engine: Engine, ports: Vec<usize>) -> Result<(), String> {
         let engine = EngineThread::spawn("engine", None, engine);
         let engine = engine.map_err(|e| format!("no thread for the engine: {e}"))?;
-        self.running = Some(Running { engine, ports: roles.iter().map(|(n, _)| *n).collect() });
+        self.running = Some(Running { engine, ports });
         Ok(())
     }
 
@@ -208,21 +234,22 @@ impl Agent {
         entered.map_err(|e| sentence(&e))
     }
 
-    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, String> {
+    fn report(&mut self) -> Result<Reply, String> {
         let running = self.running.as_mut().ok_or("no engine is running")?;
         let reports = running.engine.finish(ENGINE_DEADLINE);
         if let Err(late @ EngineError::Late { .. }) = reports {
             return Err(sentence(&late));
         }
-        let ports = std::mem::take(&mut running.ports);
+        let mut numbers = std::mem::take(&mut running.ports).into_iter();
         self.running = None;
-        let ports = ports.into_iter().zip(reports.map_err(|e| sentence(&e))?);
-        Ok(ports
-            .filter_map(|(n, report)| match report {
-                WorkReport::Port(report) => Some((n, report)),
-                WorkReport::Fwd(_) => None,
-            })
-            .collect())
+        let (mut ports, mut forwarded) = (Vec::new(), Vec::new());
+        for report in reports.map_err(|e| sentence(&e))? {
+            match report {
+                WorkReport::Port(report) => ports.extend(numbers.next().map(|number| (number, report))),
+                WorkReport::Fwd(reports) => forwarded.extend(reports),
+            }
+        }
+        Ok(Reply::Report { ports, forwarded })
     }
 }
 

@@ -14,6 +14,7 @@ pub mod channel;
 pub mod client;
 pub mod command;
 pub mod counters;
+pub mod dpdk;
 pub mod init;
 pub mod memory;
 pub mod port;

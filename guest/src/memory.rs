@@ -50,7 +50,8 @@ pub fn allocate(len: u64, huge: bool) -> io::Result<(Arc<Memory>, Vec<GuestExten
     Ok((memory, extents))
 }
 
-fn reserve(pages: u64) -> io::Result<()> {
+/// Sees to it that so many huge pages are free.
+pub(crate) fn reserve(pages: u64) -> io::Result<()> {
     let read = |path: &str| -> io::Result<u64> {
         let text = fs::read_to_string(path)?;
         text.trim().parse().map_err(|_| io::Error::other(format!("{path} holds {text:?}")))

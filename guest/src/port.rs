@@ -1,6 +1,7 @@
 //! The ports of a guest: in CSB mode on the embedded VALE, or an interface of the guest's own.
 
-use crate::wire::Driver;
+use crate::dpdk::Devices;
+use crate::wire::{Driver, Interface};
 use netmap_rs::kernel::{KernelPort, module_parameters};
 use netmap_rs::portspec::PortSpec;
 use pktgen::ports::any::AnyIo;
@@ -20,19 +21,27 @@ const UP: &str = "0x1003";
 /// A port of any kind that a guest can have.
 pub type GuestIo = AnyIo<CsbIo>;
 
-/// Finds the interface with address `mac`, brings it up and opens it by `driver`; also its name and the parameters
-/// of the guest's netmap module. `name` is what messages call the port.
+/// Finds the interface with address `mac`, brings it up and opens it by `driver`. `name` is what messages call the
+/// port.
 pub fn open_interface(
     name: &str,
     mac: [u8; 6],
     driver: Driver,
-) -> Result<(GuestIo, String, BTreeMap<String, String>), String> {
+    devices: &mut Devices,
+) -> Result<(GuestIo, Interface), String> {
+    if driver == Driver::Dpdk {
+        let port = devices.open(name, mac)?;
+        let facts = port.facts().clone();
+        let interface =
+            Interface { interface: facts.device.clone(), netmap: BTreeMap::new(), dpdk: Some(facts) };
+        return Ok((GuestIo::Dpdk(Box::new(port)), interface));
+    }
     let interface = await_interface(mac)?;
     // What the guest's own kernel would say on the interface is none of the traffic under test.
     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
     let flags = format!("/sys/class/net/{interface}/flags");
     fs::write(&flags, UP).map_err(|e| format!("cannot bring {interface} up: {e}"))?;
-    let (io, parameters) = match driver {
+    let (io, netmap) = match driver {
         Driver::Netmap => {
             let spec: PortSpec = format!("netmap:{interface}").parse().map_err(|e| format!("{e}"))?;
             let port = KernelPort::open(&spec).map_err(|e| crate::agent::sentence(&e))?;
@@ -42,13 +51,13 @@ pub fn open_interface(
             let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
             (GuestIo::Kernel(Box::new(io)), parameters.collect())
         }
-        Driver::Packet => {
+        Driver::Packet | Driver::Dpdk => {
             let port =
                 PacketPort::open(&interface, Options::default()).map_err(|e| crate::agent::sentence(&e))?;
             (GuestIo::Packet(Box::new(port)), BTreeMap::new())
         }
     };
-    Ok((io, interface, parameters))
+    Ok((io, Interface { interface, netmap, dpdk: None }))
 }
 
 fn await_interface(mac: [u8; 6]) -> Result<String, String> {

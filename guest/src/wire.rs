@@ -5,13 +5,14 @@
 
 use netmap_rs::layout::{PortLocation, PortShape};
 use pktgen::engine::Phase;
-use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
+use pktgen::ports::dpdk::DpdkFacts;
+use pktgen::spec::{FwdReport, FwdSpec, IdlePolicy, PortReport, PortRoles};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// Largest message in bytes: reports with histograms stay far below it.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// Name of the control channel's virtio-serial port.
@@ -95,6 +96,19 @@ pub enum Driver {
     Netmap,
     /// A packet socket.
     Packet,
+    /// DPDK, which takes a virtio device from the guest's kernel.
+    Dpdk,
+}
+
+/// An interface that was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// As the guest calls it: `eth0`, or a device of DPDK's.
+    pub interface: String,
+    /// Parameters of the guest's netmap module, if it was opened by that.
+    pub netmap: BTreeMap<String, String>,
+    /// What DPDK made of it, if it was opened by that.
+    pub dpdk: Option<DpdkFacts>,
 }
 
 /// Where a command's output goes.
@@ -160,6 +174,15 @@ pub enum Request {
         /// What to do without work.
         idle: IdlePolicy,
     },
+    /// Get an engine ready to forward between two ports, in both directions. Answered by [`Reply::Done`].
+    Forward {
+        /// Their numbers.
+        ports: [usize; 2],
+        /// How, from the first to the second, and back.
+        specs: [FwdSpec; 2],
+        /// What to do without work.
+        idle: IdlePolicy,
+    },
     /// Bring the engine to a phase. Answered by [`Reply::Done`] when it is there.
     Phase {
         /// The phase.
@@ -199,16 +222,13 @@ pub enum Reply {
     },
     /// What each port did.
     Report {
-        /// Port number and report.
+        /// Port number and report, of an engine with roles.
         ports: Vec<(usize, PortReport)>,
+        /// Of a forwarder, each direction.
+        forwarded: Vec<FwdReport>,
     },
     /// The interface that was opened.
-    Interface {
-        /// As the guest calls it.
-        interface: String,
-        /// Parameters of the guest's netmap module, if the interface was opened by it.
-        netmap: BTreeMap<String, String>,
-    },
+    Interface(Interface),
     /// How the command ended.
     Ended(Ended),
     /// The kernel's log.

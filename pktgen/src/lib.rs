@@ -8,6 +8,7 @@
 //! | [`spec`] | what a role is told and what it reports, as plain data |
 //! | [`frame`], [`template`] | what is in a frame, and how it gets there cheaply |
 //! | [`pace`], [`seq`], [`latency`], [`clock`] | when to send; what arrived; how long it took; now |
+//! | [`meter`] | frames and bytes by flow |
 //! | [`roles`] | the state machines |
 //! | [`engine`] | one thread that drives ports with roles, and how it is controlled |
 //! | [`counters`] | live counters that another process may sample |
@@ -26,6 +27,7 @@ pub mod error;
 mod flows;
 pub mod frame;
 pub mod latency;
+pub mod meter;
 pub mod pace;
 pub mod port;
 pub mod ports;

@@ -3,6 +3,8 @@
 #[cfg(target_os = "linux")]
 pub mod any;
 pub mod csb;
+#[cfg(target_os = "linux")]
+pub mod dpdk;
 pub mod fragment;
 pub mod kernel;
 pub mod lease;

@@ -236,6 +236,77 @@ pub struct RxReport {
     pub streams: Vec<StreamReport>,
     /// First to last frame, in nanoseconds of the receiver's clock.
     pub elapsed_ns: u64,
+    /// By flow, if that was asked for.
+    pub flows: Option<Box<FlowsReport>>,
+}
+
+/// How values are spread, by nearest rank.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// The least.
+    pub min: u64,
+    /// The median.
+    pub p50: u64,
+    /// What 9 of 10 do not exceed.
+    pub p90: u64,
+    /// What 99 of 100 do not exceed.
+    pub p99: u64,
+    /// The most.
+    pub max: u64,
+}
+
+impl Spread {
+    /// Of the values at these shares; 0 where there are none.
+    pub(crate) fn new(at: impl Fn(f64) -> Option<u64>) -> Spread {
+        let [min, p50, p90, p99, max] = [0.0, 0.5, 0.9, 0.99, 1.0].map(|share| at(share).unwrap_or(0));
+        Spread { min, p50, p90, p99, max }
+    }
+
+    pub(crate) fn map(self, each: impl Fn(u64) -> u64) -> Spread {
+        let Spread { min, p50, p90, p99, max } = self;
+        let [min, p50, p90, p99, max] = [min, p50, p90, p99, max].map(each);
+        Spread { min, p50, p90, p99, max }
+    }
+}
+
+/// What a flow meter counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FlowsReport {
+    /// Flows that were told apart.
+    pub flows: u64,
+    /// Frames of further flows, for which there was no room.
+    pub beyond_frames: u64,
+    /// Frame sizes in bytes with FCS, over all frames.
+    pub sizes: Spread,
+    /// Frames of each flow, over flows.
+    pub frames_by_flow: Spread,
+    /// Frames per second of each flow, over flows, from the receiver's first frame to its last.
+    pub rates_by_flow_pps: Spread,
+    /// Those with the most frames, in that order.
+    pub top: Vec<FlowReport>,
+}
+
+/// One flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FlowReport {
+    /// EtherType.
+    pub ethertype: u16,
+    /// IP protocol; 0 for what is not IP.
+    pub protocol: u8,
+    /// Source address, if it is IP.
+    pub src: Option<std::net::IpAddr>,
+    /// Destination address, if it is IP.
+    pub dst: Option<std::net::IpAddr>,
+    /// Source port; 0 where there is none.
+    pub src_port: u16,
+    /// Destination port; 0 where there is none.
+    pub dst_port: u16,
+    /// Frames.
+    pub frames: u64,
+    /// Their bytes with FCS.
+    pub bytes: u64,
+    /// Frames per second, from the receiver's first frame to its last.
+    pub rate_pps: f64,
 }
 
 /// What the ping role measured.

@@ -22,8 +22,8 @@ pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use in_vm::InVmArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
-    AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RunArgs, RxArgs, SizeArgs,
-    TrafficFormat, TxArgs,
+    AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RewriteMac, RunArgs, RxArgs,
+    SizeArgs, TrafficFormat, TxArgs,
 };
 pub use vale::{ValeAction, ValeArgs, ValeFormat};
 pub use values::{Cpus, Endpoint, EndpointRange, MacRange};

@@ -11,16 +11,24 @@ use crate::rundir::RunDir;
 use crate::station::{Machine, Ram};
 use guest::client::Client;
 use guest::wire;
+use pktgen::ports::dpdk;
 use qemu_ptnet::{
     Accel, Device, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, Net, NicModel,
     QUICK_BOOT, Qemu, SharedRam, Vm, VmSpec, kvm_usable, slowness,
 };
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// RAM of a guest in MiB: kernel and image take about 100, a port with the largest rings 18.
 const MEMORY_MIB: u32 = 256;
+/// The same with DPDK: its libraries, twice while they are unpacked, and 64 in huge pages.
+const DPDK_MEMORY_MIB: u32 = 448;
+/// DPDK's drivers that a guest needs, and what leaves devices to them.
+const DPDK_DRIVERS: [&str; 4] = ["net_virtio", "bus_pci", "bus_vdev", "mempool_ring"];
+const DPDK_MODULE: &str = "uio_pci_generic";
+/// The folder of an image that every loader searches.
+const LIBRARIES: &str = "/lib/x86_64-linux-gnu";
 /// How long QEMU may take from its start to the handshake.
 const START_DEADLINE: Duration = Duration::from_secs(10);
 /// How long guests may take to boot: so much, and so much more for each that boots beside it.
@@ -44,6 +52,19 @@ pub enum Plug {
     Doorbell,
     /// As a network interface.
     Interface(Net),
+    /// As a network device for DPDK in the guest ([`wire::Driver::Dpdk`]), which brings DPDK into its image.
+    Dpdk(Net),
+}
+
+impl GuestPlan {
+    fn has_dpdk(&self) -> bool {
+        self.ports.iter().any(|plug| matches!(plug, Plug::Dpdk(_)))
+    }
+
+    /// RAM in MiB.
+    fn memory_mib(&self) -> u32 {
+        if self.has_dpdk() { DPDK_MEMORY_MIB } else { MEMORY_MIB }
+    }
 }
 
 /// What the agent needs of the kernel; what is built in is left out.
@@ -121,7 +142,8 @@ impl GuestHost {
     ) -> Result<Vec<Machine>, Fail> {
         let deadline = (BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32) * slowness().min(3);
         let deadline = self.boot_timeout.unwrap_or(deadline);
-        let image = image(&self.kernel, modules)?;
+        let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
+        let image = image(program, &self.kernel, modules, guests.iter().any(GuestPlan::has_dpdk))?;
         let mut started = Vec::new();
         for (index, plan) in guests.iter().enumerate() {
             interrupt.check()?;
@@ -155,7 +177,7 @@ impl GuestHost {
             launch.spec.machine = qemu_ptnet::Machine::Pc;
         }
         let machine = launch.spec.machine;
-        let ram = SharedRam::new(MEMORY_MIB).context_with(cannot)?;
+        let ram = SharedRam::new(plan.memory_mib()).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
         // Who keeps the console wants to see something on it.
         let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
@@ -168,7 +190,7 @@ impl GuestHost {
                 Plug::Doorbell => {
                     doorbells.push(launch.channel(wire::doorbell_channel(port)).context_with(cannot)?.into());
                 }
-                Plug::Interface(net) => launch.spec.devices.push(Device::Net(net.clone())),
+                Plug::Interface(net) | Plug::Dpdk(net) => launch.spec.devices.push(Device::Net(net.clone())),
             }
         }
         launch.console_log = self.keep_console.as_ref().map(|folder| folder.join(format!("{name}.log")));
@@ -208,13 +230,27 @@ pub fn choose_accelerator(
     }
 }
 
-/// This program as init, the libraries it loads, the modules its agent needs, and `more`.
-fn image(kernel: &Kernel, more: &[Module]) -> Result<Image, Fail> {
-    let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
+/// `program`, which is this one, as init, the libraries it loads, the modules its agent needs, and `more`; with what
+/// DPDK needs in a guest, if it is to be there.
+pub fn image(program: PathBuf, kernel: &Kernel, more: &[Module], dpdk: bool) -> Result<Image, Fail> {
     let tree = ModuleTree::open(kernel).or_exit(Exit::Host)?;
-    let wanted: Vec<Module> = MODULES.map(Module::named).into_iter().chain(more.iter().cloned()).collect();
+    let mut wanted: Vec<Module> =
+        MODULES.map(Module::named).into_iter().chain(more.iter().cloned()).collect();
+    if dpdk {
+        wanted.push(Module::named(DPDK_MODULE));
+    }
     let modules = tree.resolve(&wanted).or_exit(Exit::Host)?;
     let mut builder = ImageBuilder::new();
     builder.init(program)?.modules(modules)?;
+    if dpdk {
+        let plugins = dpdk::plugins(&DPDK_DRIVERS).or_exit(Exit::Host)?;
+        for file in &plugins.files {
+            let name = file.file_name().unwrap_or_default();
+            // One file, which drivers find as the library of another and EAL as a plugin: loaded from two, a driver
+            // would register twice.
+            let library = Path::new(LIBRARIES).join(name);
+            builder.program(&library, file)?.symlink(plugins.folder.join(name), library)?;
+        }
+    }
     builder.build().context_with(|| "cannot make the guests' image")
 }

@@ -81,6 +81,13 @@ impl<P: Port> PortEngine<P> {
         self
     }
 
+    /// The receiver also counts by flow: [`Rx::metering`].
+    #[must_use]
+    pub fn metering_receiver(mut self, top: usize) -> Self {
+        self.rx = self.rx.map(|rx| rx.metering(top));
+        self
+    }
+
     /// The port itself.
     pub fn port(&mut self) -> &mut P {
         &mut self.port

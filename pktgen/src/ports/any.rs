@@ -1,11 +1,12 @@
 //! A port whose kind is known only when the program runs.
 
+use super::dpdk::DpdkPort;
 use super::kernel::KernelIo;
 use super::packet::PacketPort;
 use crate::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame};
 use std::time::Duration;
 
-/// A port of any kind: in CSB mode, as a `C`, or one of the two that the kernel has.
+/// A port of any kind: in CSB mode, as a `C`, one of the two that the kernel has, or one of DPDK's.
 #[derive(Debug)]
 pub enum AnyIo<C> {
     /// On the embedded VALE.
@@ -14,6 +15,8 @@ pub enum AnyIo<C> {
     Kernel(Box<KernelIo>),
     /// An interface by packet socket.
     Packet(Box<PacketPort>),
+    /// A DPDK port.
+    Dpdk(Box<DpdkPort>),
 }
 
 impl<C> AnyIo<C> {
@@ -30,6 +33,7 @@ macro_rules! each {
             AnyIo::Csb($port) => $call,
             AnyIo::Kernel($port) => $call,
             AnyIo::Packet($port) => $call,
+            AnyIo::Dpdk($port) => $call,
         }
     };
 }

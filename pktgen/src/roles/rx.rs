@@ -11,6 +11,7 @@ use super::tx::MAX_BURST;
 use crate::Error;
 use crate::counters::Snapshot;
 use crate::frame::{self, FCS, Kind, MARK_END, Mark, mark_word, pattern_intact, told_length};
+use crate::meter::Meter;
 use crate::port::{Port, PortError, RxCount, RxFrame};
 use crate::seq::{Streams, Tracker};
 use crate::spec::{RxReport, RxSpec};
@@ -25,6 +26,7 @@ pub struct Rx {
     burst: u32,
     /// Frames are not looked into.
     raw: bool,
+    meter: Option<Box<Meter>>,
     account: Account,
     expected: Expected,
     received: u64,
@@ -72,6 +74,7 @@ impl Rx {
         Ok(Self {
             burst: spec.burst,
             raw: false,
+            meter: None,
             account: Account {
                 streams: Streams::default(),
                 current: None,
@@ -105,6 +108,12 @@ impl Rx {
         Self { raw: true, ..self }
     }
 
+    /// Also counts by flow, and reports the `top` ones.
+    #[must_use]
+    pub fn metering(self, top: usize) -> Self {
+        Self { meter: Some(Box::new(Meter::new(top))), ..self }
+    }
+
     /// Most frames a batch.
     pub fn burst(&self) -> u32 {
         self.burst
@@ -113,6 +122,9 @@ impl Rx {
     /// Receives at most one burst. Returns the frames (fragments count each) received.
     #[inline]
     pub fn step<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
+        if self.meter.is_some() {
+            return self.step_metered(port, now_ns);
+        }
         if self.raw {
             return self.step_raw(port, now_ns);
         }
@@ -138,6 +150,20 @@ impl Rx {
             self.count(u64::from(count) - (self.account.fragments - fragments), bytes, now_ns);
         }
         Ok(count)
+    }
+
+    #[inline(never)]
+    fn step_metered<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
+        port.rx_batch(self.burst, |frame| {
+            if let Some(meter) = &mut self.meter {
+                meter.record(&frame);
+            }
+            if self.raw {
+                self.count(u64::from(!frame.more), frame.data.len() as u64, now_ns);
+            } else {
+                self.accept(&frame, now_ns);
+            }
+        })
     }
 
     fn step_raw<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
@@ -186,6 +212,7 @@ impl Rx {
             corrupt: self.account.corrupt,
             streams: self.account.streams.trackers().iter().map(Tracker::report).collect(),
             elapsed_ns: self.span.elapsed_ns(),
+            flows: self.meter.as_ref().map(|meter| meter.report(self.span.elapsed_ns()).into()),
         }
     }
 }

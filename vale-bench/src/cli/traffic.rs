@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 use pktgen::ports::fragment::MAX_FRAGMENTS;
-use pktgen::spec::{Addressing, PingSpec, PongSpec, Ranges, Rate, RxSpec, TxSpec};
+use pktgen::spec::{Addressing, PingSpec, PongSpec, Ranges, Rate, Rewrite, RxSpec, TxSpec};
 
 use super::values::{self, Cpus, EndpointRange, MacRange};
 use crate::units::{SizeSpec, parse_duration, parse_positive_duration, parse_rate};
@@ -48,7 +48,7 @@ pub struct RunArgs {
 /// Options of every role.
 #[derive(Debug, Args)]
 pub struct CommonTrafficArgs {
-    /// Port: vale0:1, netmap:eth0, netmap:x{1, eth0 (see Ports)
+    /// Port: vale0:1, netmap:eth0, netmap:x{1, eth0, dpdk:DEVICE (see Ports)
     #[arg(short = 'i', long = "interface", value_name = "PORT", value_parser = values::port)]
     pub port: String,
     /// Bytes of virtio-net header before each frame: 10 or 12 (netmap ports)
@@ -234,6 +234,9 @@ pub struct RxArgs {
     /// Keep what is received in this pcap file
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,
+    /// Count by flow (protocol, addresses, ports), and report the N with the most frames
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1000))]
+    pub flows_top: Option<u16>,
 }
 
 impl RxArgs {
@@ -318,9 +321,33 @@ pub struct FwdArgs {
     /// Copy frames even where buffers could change places
     #[arg(short = 'c', long)]
     pub copy: bool,
+    /// Rewrite Ethernet addresses of what is forwarded: swap exchanges source and destination; two addresses, DST1,DST2,
+    /// are the destinations of what leaves on the first and on the second port, whose own address becomes the source
+    #[arg(long, value_name = "swap|DST1,DST2", value_parser = values::rewrite)]
+    pub rewrite_mac: Option<RewriteMac>,
     /// How to run it.
     #[command(flatten)]
     pub run: RunArgs,
+}
+
+/// What `fwd` writes into the Ethernet addresses of frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RewriteMac {
+    /// Each in the place of the other.
+    Swap,
+    /// These destinations, of what leaves on the first and on the second port.
+    To([[u8; 6]; 2]),
+}
+
+impl RewriteMac {
+    /// What to do with frames that leave on the `port`-th port, whose own address is `own`.
+    #[must_use]
+    pub fn on(self, port: usize, own: [u8; 6]) -> Rewrite {
+        match self {
+            RewriteMac::Swap => Rewrite::Swap,
+            RewriteMac::To(to) => Rewrite::Set { dst: to[port], src: own },
+        }
+    }
 }
 
 /// pkt-gen's way to say that there is no limit.

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use super::traffic::RewriteMac;
 use crate::catalogue;
 use crate::units::{SizeSpec, parse_cpus, parse_rate, parse_sizes, parse_slot_length};
 use pktgen::spec::{Rate, Sizes};
@@ -158,6 +159,17 @@ pub(super) fn switch_name(text: &str) -> Result<String, String> {
         (true, false) => Err(format!("a switch's name has at most {NAME_MAX} characters")),
         (false, _) => Err("a switch is called vale and letters, digits or _, as in vale0".into()),
     }
+}
+
+/// What `fwd` writes into Ethernet addresses: `swap`, or two destinations.
+pub(super) fn rewrite(text: &str) -> Result<RewriteMac, String> {
+    if text == "swap" {
+        return Ok(RewriteMac::Swap);
+    }
+    let Some((first, second)) = text.split_once(',') else {
+        return Err("name two destinations, DST1,DST2: of what leaves on either port; or swap".into());
+    };
+    Ok(RewriteMac::To([mac(first)?, mac(second)?]))
 }
 
 /// A port's name, whose grammar is for whoever opens it.

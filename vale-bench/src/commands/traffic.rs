@@ -50,7 +50,7 @@ pub fn tx(args: &TxArgs) -> Result<(), Fail> {
         let tx = if args.raw { tx.unmarked() } else { tx };
         members.push((port, PortRoles { tx: Some(spec), ..PortRoles::default() }, Some(tx)));
     }
-    run(&args.common, members, Limits::default(), false)
+    run(&args.common, members, Limits::default(), Looks::default())
 }
 
 /// Refuses what only the options together show to be wrong.
@@ -87,6 +87,9 @@ pub fn rx(args: &RxArgs) -> Result<(), Fail> {
     if args.dump.is_some() && args.threads != 1 {
         return Err(Fail::usage("--dump keeps what one thread receives; leave out -p"));
     }
+    if args.flows_top.is_some() && args.threads != 1 {
+        return Err(Fail::usage("--flows-top counts what one thread receives; leave out -p"));
+    }
     let wish = Wish { threads: args.threads, ..Wish::default() };
     let (mut ports, _) = open_ports(&args.common, wish)?;
     let mut outcome = None;
@@ -98,7 +101,7 @@ pub fn rx(args: &RxArgs) -> Result<(), Fail> {
     let roles = PortRoles { rx: Some(args.spec()), ..PortRoles::default() };
     let members = ports.into_iter().map(|port| (port, roles.clone(), None)).collect();
     let limits = Limits { frames: args.limit(), silence: args.silence };
-    run(&args.common, members, limits, args.raw)?;
+    run(&args.common, members, limits, Looks { raw: args.raw, flows_top: args.flows_top })?;
     match outcome.and_then(|outcome| outcome.take()) {
         None => Ok(()),
         Some(e) => Err(Fail::failed(e).context("--dump: not all of what was received is in the file")),
@@ -139,11 +142,20 @@ type Member = (Tapped, PortRoles, Option<Tx>);
 
 fn one(common: &CommonTrafficArgs, ports: Vec<Tapped>, roles: PortRoles) -> Result<(), Fail> {
     let members = ports.into_iter().map(|port| (port, roles.clone(), None)).collect();
-    run(common, members, Limits::default(), false)
+    run(common, members, Limits::default(), Looks::default())
+}
+
+/// How a receiver looks at frames.
+#[derive(Debug, Clone, Copy, Default)]
+struct Looks {
+    /// Not at all.
+    raw: bool,
+    /// To tell flows apart, of which it reports so many.
+    flows_top: Option<u16>,
 }
 
 /// Runs each port with its roles on a thread of its own, and tells what came of it.
-fn run(common: &CommonTrafficArgs, members: Vec<Member>, limits: Limits, raw: bool) -> Result<(), Fail> {
+fn run(common: &CommonTrafficArgs, members: Vec<Member>, limits: Limits, looks: Looks) -> Result<(), Fail> {
     let Some(first) = members.first().map(|(_, roles, _)| roles.clone()) else { return Ok(()) };
     let mut session = Session::new(&common.run, members.iter().any(|(port, ..)| port.port.is_kernel()));
     let mut counters: Vec<Arc<Counters>> = Vec::new();
@@ -154,7 +166,11 @@ fn run(common: &CommonTrafficArgs, members: Vec<Member>, limits: Limits, raw: bo
             None => PortEngine::new(port, &roles, theirs.clone()),
         };
         let engine = engine.map_err(Fail::usage)?;
-        session.add(if raw { engine.raw_receiver() } else { engine })?;
+        let engine = if looks.raw { engine.raw_receiver() } else { engine };
+        session.add(match looks.flows_top {
+            Some(top) => engine.metering_receiver(top.into()),
+            None => engine,
+        })?;
         counters.push(theirs);
     }
     let sends = first.tx.is_some() || first.ping.is_some();

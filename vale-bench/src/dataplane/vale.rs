@@ -258,7 +258,7 @@ fn open_in_guest(
         Guests::Ptnet => Driver::Netmap,
         Guests::Virtio => Driver::Packet,
     };
-    let theirs = machine.open_interface(port, driver)?;
+    let theirs = machine.open_interface(port, driver)?.netmap;
     match (parameters.get(VNET_HDR), theirs.get(VNET_HDR)) {
         (Some(ours), Some(theirs)) if ours != theirs => Err(Fail::host(format!(
             "{VNET_HDR} is {ours} on this host and {theirs} in {}, which halves the rate: load both modules alike, \

@@ -174,7 +174,7 @@ impl From<spec::StreamReport> for StreamCounts {
 
 impl From<spec::RxReport> for RxCounts {
     fn from(report: spec::RxReport) -> Self {
-        let spec::RxReport { received, bytes, foreign, corrupt, streams, elapsed_ns } = report;
+        let spec::RxReport { received, bytes, foreign, corrupt, streams, elapsed_ns, flows: _ } = report;
         RxCounts {
             received_frames: received,
             received_bytes: bytes,

@@ -5,14 +5,13 @@ use crate::dataplane::LabPort;
 use crate::exit::Fail;
 use guest::client::Client;
 use guest::counters::CounterPage;
-use guest::wire::{Driver, GuestExtent, Hello, Reply, Request};
+use guest::wire::{Driver, GuestExtent, Hello, Interface, Reply, Request};
 use netmap_rs::layout::{PortLocation, PortShape};
 use netmap_rs::memory::{Extent, Memory};
 use pktgen::counters::Snapshot;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
 use qemu_ptnet::{RamLayout, SharedRam, Vm};
 use rustix::fd::{AsFd, OwnedFd};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,16 +105,12 @@ impl Machine {
         self.order("open a port", &request)
     }
 
-    /// Has the guest open the interface that has the port's address; the parameters of its netmap module.
-    pub fn open_interface(
-        &mut self,
-        port: &LabPort,
-        driver: Driver,
-    ) -> Result<BTreeMap<String, String>, Fail> {
+    /// Has the guest open the interface that has the port's address.
+    pub fn open_interface(&mut self, port: &LabPort, driver: Driver) -> Result<Interface, Fail> {
         let request =
             Request::OpenInterface { port: port.local, name: port.name.clone(), mac: port.mac, driver };
         match self.ask("open an interface", &request)? {
-            Reply::Interface { netmap, .. } => Ok(netmap),
+            Reply::Interface(interface) => Ok(interface),
             _ => Err(self.out_of_turn("open an interface")),
         }
     }
@@ -214,7 +209,7 @@ impl Station for GuestStation {
 
     fn report(&mut self) -> Result<Vec<(usize, PortReport)>, Fail> {
         match self.machine.ask("report", &Request::Report)? {
-            Reply::Report { ports } => Ok(ports),
+            Reply::Report { ports, .. } => Ok(ports),
             _ => Err(self.machine.out_of_turn("report")),
         }
     }

@@ -15,6 +15,11 @@ Ports:
                  the two ends of a netmap pipe
   eth0, packet:eth0
                  an interface by packet socket; needs no netmap
+  dpdk:0000:01:00.0
+                 an interface bound to a driver for user space, by DPDK
+  dpdk:net_virtio_user0,path=SOCKET[,server=1][,packed_vq=1][,queue_size=N]
+                 an end of a vhost-user connection; any other device of DPDK's
+                 by its own arguments
 Names are netmap's own (netmap(4)); ports of the kernel need /dev/netmap."
     };
 }

@@ -23,10 +23,15 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
     check_cpus(&args.run)?;
     Interrupt::install()?;
     let wish = Wish { threads: 1, ..Wish::default() };
-    let mut ports = Vec::new();
+    let (mut ports, mut own) = (Vec::new(), Vec::new());
     for name in [left, right] {
-        ports.append(&mut open(name, wish)?.0);
+        let (mut opened, mac) = open(name, wish)?;
+        ports.append(&mut opened);
+        own.push(mac);
     }
+    // What is received on either port leaves on the other.
+    let rewrite = |out: usize| args.rewrite_mac.map_or(Rewrite::Keep, |rewrite| rewrite.on(out, own[out]));
+    let specs = [1, 0].map(|out| FwdSpec { burst: args.burst, rewrite: rewrite(out) });
     let Ok([left_port, right_port]) = <[AnyPort; 2]>::try_from(ports) else {
         return Err(Fail::failed(anyhow::anyhow!("a port opened twice")));
     };
@@ -36,17 +41,17 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
     let mut session = Session::new(&args.run, kernel);
     let mut direct = false;
     match (left_port, right_port) {
-        (AnyPort::Kernel(left), AnyPort::Kernel(right)) if !args.copy => {
+        (AnyPort::Kernel(left), AnyPort::Kernel(right)) if !args.copy && args.rewrite_mac.is_none() => {
             let mut ports = [*left, *right];
             direct = ZeroCopyEngine::check(&mut ports).is_ok();
             if direct {
                 session.add(ZeroCopyEngine::new(ports, args.burst, shared).map_err(Fail::usage)?)?;
             } else {
                 let [left, right] = ports.map(|io| AnyPort::Kernel(Box::new(io)));
-                session.add(copying(args, left, right, shared)?)?;
+                session.add(copying(&specs, left, right, shared)?)?;
             }
         }
-        (left, right) => session.add(copying(args, left, right, shared)?)?,
+        (left, right) => session.add(copying(&specs, left, right, shared)?)?,
     }
     let total = || {
         let [left, right] = [counters[0].snapshot(), counters[1].snapshot()];
@@ -69,11 +74,10 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
 }
 
 fn copying(
-    args: &FwdArgs,
+    specs: &[FwdSpec; 2],
     left: AnyPort,
     right: AnyPort,
     counters: [pktgen::counters::Shared; 2],
 ) -> Result<FwdEngine<AnyPort, AnyPort>, Fail> {
-    let spec = FwdSpec { burst: args.burst, rewrite: Rewrite::Keep };
-    FwdEngine::new(left, right, &[spec.clone(), spec], counters).map_err(Fail::usage)
+    FwdEngine::new(left, right, specs, counters).map_err(Fail::usage)
 }

@@ -1,9 +1,9 @@
-//! Opens a port by its name: of a running `vale-bench switch`, of the kernel's netmap, or an interface by packet
-//! socket.
+//! Opens a port by its name: of a running `vale-bench switch`, of the kernel's netmap, of DPDK's, or an interface by
+//! packet socket.
 //!
 //! A plain VALE port (`vale0:1`) is one of the switch called `vale0` that runs in this user's name, if one does, and
 //! else one of the kernel's VALE. All other netmap names, and names with flags or options, are the kernel's alone.
-//! Names that are none of netmap's are interfaces.
+//! What follows `dpdk:` are the arguments of a DPDK device. Names that are none of netmap's are interfaces.
 
 use super::super::switch::socket;
 use super::any::{AnyPort, UvalePort};
@@ -12,6 +12,7 @@ use netmap_rs::kernel::{KernelError, KernelPort, Register};
 use netmap_rs::portspec::{PortSpec, PortSpecError, RegMode, RingId};
 use pktgen::port::Port;
 use pktgen::ports::csb::CsbIo;
+use pktgen::ports::dpdk::{DpdkError, DpdkPort};
 use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
 use std::path::Path;
@@ -31,6 +32,9 @@ pub(super) struct Wish {
 
 /// Opens the port called `name`, once for each thread; it comes with the Ethernet address to send from.
 pub(super) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
+    if let Some(arguments) = name.strip_prefix("dpdk:") {
+        return open_dpdk(name, arguments, wish);
+    }
     let interface = match name.parse::<PortSpec>() {
         Ok(spec) => return open_netmap(name, &spec, wish),
         Err(PortSpecError::NotNetmap { .. }) => name.strip_prefix("packet:").unwrap_or(name),
@@ -41,6 +45,21 @@ pub(super) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fa
         PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
     Ok((vec![AnyPort::Packet(Box::new(port))], mac))
+}
+
+fn open_dpdk(name: &str, arguments: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
+    plain(name, wish, "a DPDK port")?;
+    if arguments.is_empty() {
+        return Err(Fail::usage(format!(
+            "{name} names no device: dpdk:0000:01:00.0, or dpdk:net_virtio_user0,path=SOCKET"
+        )));
+    }
+    // What the arguments are worth only DPDK knows; a device that it does not have is one that this host lacks.
+    let host = |e: DpdkError| Fail::failed(e).with_exit(Exit::Host);
+    let port = DpdkPort::open(arguments, name).map_err(host)?;
+    eprintln!("port {name} is up: {}", port.facts());
+    let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
+    Ok((vec![AnyPort::Dpdk(Box::new(port))], mac))
 }
 
 fn open_netmap(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {

@@ -1,5 +1,7 @@
 //! What the traffic commands print: a line an interval, and what came of it in the end.
 
+mod flows;
+
 use super::super::print;
 use crate::cli::{CommonTrafficArgs, TrafficFormat};
 use crate::exit::Fail;
@@ -81,6 +83,7 @@ impl Show {
             TrafficFormat::Json => json!({
                 "report": "end", "port": self.port, "time_s": ns as f64 / 1e9, "tx": tx, "rx": rx,
                 "roles": PortCounts::from(report.clone()), "latency": latency,
+                "flows": report.rx.as_ref().and_then(|rx| rx.flows.as_ref()),
             })
             .to_string(),
             TrafficFormat::Text => summary(&self.port, &tx, &rx, report, latency.as_ref()),
@@ -198,6 +201,7 @@ fn summary(port: &str, tx: &Rates, rx: &Rates, report: &PortReport, latency: Opt
         if r.foreign + r.corrupt > 0 {
             lines.push(format!("  {} not from vale-bench, {} damaged", r.foreign, r.corrupt));
         }
+        lines.extend(r.flows.iter().flat_map(|flows| flows::lines(flows)));
     }
     if let Some(r) = &report.ping {
         lines.push(format!("{port}: {} probes sent, {} back, {} lost", r.sent, r.received, r.lost));
