@@ -152,7 +152,7 @@ fn finish(
     inputs: &[Input],
     options: &Options,
     differences: Vec<Difference>,
-    matched: Matched<'_>,
+    matched: Matched,
 ) -> CompareDocument {
     CompareDocument {
         schema: SchemaId::V1,

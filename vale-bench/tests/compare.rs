@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use vale_bench::result::{
-    Accelerator, Accounting, Cpu, Dataplane, Direction, DirectionThroughput, FrameSize, Host, Manifest, Offered,
-    OutputFile, Plan, Rates, ResultDocument, Throughput, Tool, Trial,
+    Accelerator, Accounting, Cpu, Dataplane, Direction, DirectionThroughput, FrameSize, Host, Manifest,
+    Offered, OutputFile, Plan, Rates, ResultDocument, Throughput, Tool, Trial,
 };
 
 fn trial(dataplane: &str, size: u16, repeat: u32, frames: u64) -> Trial {
@@ -83,7 +83,9 @@ impl Results {
         let mut document = ResultDocument::new(manifest(), plan);
         for (dataplane, size, rates) in rates {
             let repeats = rates.iter().enumerate();
-            document.trials.extend(repeats.map(|(i, rate)| trial(dataplane, *size, i as u32 + 1, rate * 1000)));
+            document
+                .trials
+                .extend(repeats.map(|(i, rate)| trial(dataplane, *size, i as u32 + 1, rate * 1000)));
         }
         change(&mut document);
         OutputFile::prepare(&self.path(name)).unwrap().write(&document).unwrap();
@@ -250,7 +252,8 @@ fn a_trend_over_days() {
     insta::assert_snapshot!("trend", results.prints("trend runs", 0));
     let said = results.says("trend runs --fail", 3);
     assert_eq!(said, "vale-bench: became worse: uvale 64\n");
-    let json: serde_json::Value = serde_json::from_str(&results.prints_any("trend runs --format json")).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&results.prints_any("trend runs --format json")).unwrap();
     assert_eq!(json["series"][0]["shifts"][0]["at"], 6);
     assert!(Path::new(&folder).exists());
 }

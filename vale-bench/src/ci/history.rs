@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_folder_with_something_else_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("r.json"), "{}").unwrap();
+        fs::write(folder.path().join("r.json"), "{}").unwrap();
         assert!(History::open(folder.path()).unwrap_err().to_string().contains("is no baseline"));
         assert!(History::open(Path::new("/proc/none")).unwrap_err().to_string().contains("cannot use"));
     }
