@@ -14,6 +14,7 @@ pub mod catalogue;
 pub mod check;
 pub mod child;
 pub mod document;
+pub mod history;
 pub mod kmsg;
 pub mod leftovers;
 pub mod run;

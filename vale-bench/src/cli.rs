@@ -5,9 +5,11 @@
 
 mod bench;
 mod ci;
+mod compare;
 mod in_vm;
 mod switch;
 mod traffic;
+mod trend;
 mod vale;
 mod values;
 mod vhost;
@@ -21,12 +23,14 @@ pub use bench::{
     VmArgs,
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
+pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
 pub use in_vm::InVmArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RewriteMac, RunArgs, RxArgs,
     SizeArgs, TrafficFormat, TxArgs,
 };
+pub use trend::TrendArgs;
 pub use vale::{ValeAction, ValeArgs, ValeFormat};
 pub use values::{Cpus, Endpoint, EndpointRange, MacRange};
 pub use vhost::{GuestDriverChoice, GuestMemory, OvsFlows, RingChoice, RoleChoice, VhostArgs};
@@ -40,6 +44,7 @@ Examples:
                  --out r.json               more of it, raw data kept
   vale-bench p2p --duration 2               host port to host port, no guests
   vale-bench show r.json --format markdown  a kept result, shown again
+  vale-bench compare old.json new.json      which is faster, and how surely
   vale-bench doctor                         what this host can run
   vale-bench ci                             is the netmap module still sound?
   vale-bench in-vm --module netmap.ko -- ci the same in a VM that plays the host
@@ -140,9 +145,21 @@ pub enum Command {
     CiCheck(Box<CiCheckArgs>),
     /// Show a kept result again
     Show(ShowArgs),
+    /// Tell which of several results is faster, by how much, how surely
+    ///
+    /// Matches trials by what was measured, and gives the ratio of their medians with an interval, a test and a
+    /// verdict. What was measured under other circumstances is refused, by name.
+    Compare(Box<CompareArgs>),
+    /// Tell where figures changed over many runs and commits
+    ///
+    /// Looks at all results in a folder, and at documents and baselines of ci: a series for everything that was
+    /// measured alike on the same machine, its changes, and whether the newest run is out of line.
+    Trend(TrendArgs),
+    /// Show figures that others published
+    Published(PublishedArgs),
     /// Tell what this host can run, and what is missing for the rest
     Doctor(DoctorArgs),
-    /// Print the JSON schema of results, or of runs of ci
+    /// Print the JSON schema of results, comparisons, trends, or runs of ci
     Schema(SchemaArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
@@ -217,6 +234,10 @@ pub enum SchemaChoice {
     Result,
     /// Of ci
     Ci,
+    /// Of compare
+    Compare,
+    /// Of trend
+    Trend,
 }
 
 /// Options of `completions`.

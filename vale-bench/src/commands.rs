@@ -7,12 +7,14 @@ pub mod traffic;
 pub mod v2v;
 pub mod vale;
 
+mod compare;
 mod completions;
 mod doctor;
 pub mod in_vm;
 mod output;
 mod schema;
 mod show;
+mod trend;
 
 pub use output::{Output, print, view};
 
@@ -34,6 +36,9 @@ pub fn run(command: &Command) -> Result<(), Fail> {
         Command::Switch(args) => switch::run(args),
         Command::InVm(args) => in_vm::run(args),
         Command::Show(args) => show::run(args),
+        Command::Compare(args) => compare::run(args),
+        Command::Trend(args) => trend::run(args),
+        Command::Published(args) => compare::published(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Vale(args) => vale::run(args),
         Command::Ci(args) => ci::run(args),

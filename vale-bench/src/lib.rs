@@ -2,7 +2,7 @@
 //!
 //! The layers, from the bottom: [`result`] is the document a run ends in, with [`stats`]; [`report`] shows it;
 //! [`rundir`], [`interrupt`] and [`exit`] see to it that a run ends in good order; [`cli`] is what can be asked
-//! for, in the [`units`] people type; [`commands`] answers.
+//! for, in the [`units`] people type; [`commands`] answers. [`compare`] and [`trend`] hold documents against each other.
 //!
 //! **Invariants.** [`result`] knows nothing of the command line, and [`report`] nothing but [`result`]. All of
 //! what is shown of a measurement is made from its document.
@@ -11,6 +11,7 @@
 pub mod ci;
 pub mod cli;
 pub mod commands;
+pub mod compare;
 pub mod dataplane;
 pub mod doctor;
 pub mod exit;
@@ -29,6 +30,7 @@ pub mod rundir;
 pub mod scenario;
 pub mod station;
 pub mod stats;
+pub mod trend;
 pub mod trial;
 pub mod units;
 

@@ -6,17 +6,20 @@
 //! Deliberately absent: measuring, and any figure that cannot be recomputed from the document.
 
 mod csv;
-mod figure;
+pub(crate) mod figure;
 mod group;
 mod json;
 mod markdown;
 mod table;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::result::{FileError, ResultDocument};
+
+pub(crate) use markdown::escape;
+pub(crate) use table::table;
 
 /// Why a report could not be written.
 #[derive(Debug, thiserror::Error)]

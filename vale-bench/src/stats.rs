@@ -1,6 +1,23 @@
-//! Medians and spreads of a few samples: repetitions of a trial, or the windows of one.
+//! The statistics of this program, in one place: what a few samples are like ([`Summary`], [`Scatter`]), whether
+//! two sets of them differ ([`rank_sum`], [`signed_rank`]), by how much and how surely ([`ratio_interval`]), what
+//! many such questions at once do to the answers ([`holm`]), and when a series changed ([`change_points`]).
 //!
-//! Deliberately absent: tests of significance and confidence intervals; these are summaries of what was seen.
+//! All of it is pure: what is drawn by lot comes from a seed, so that a document can be shown again tomorrow with
+//! the same figures. Nothing assumes a distribution; rates of a machine with neighbours have none to rely on.
+//!
+//! Deliberately absent: where samples come from, and what to call the outcome.
+
+mod bootstrap;
+mod changes;
+mod many;
+mod random;
+mod ranks;
+
+pub use bootstrap::{Interval, RESAMPLES, SAMPLES_MIN, ratio_interval, ratio_of_medians};
+pub use changes::{Change, change_points};
+pub use many::holm;
+pub use random::Random;
+pub use ranks::{Chance, least_p_paired, least_p_unpaired, rank_sum, signed_rank};
 
 /// What a handful of samples looks like. Every figure is finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +73,28 @@ impl Summary {
     /// Interquartile range.
     pub fn iqr(&self) -> f64 {
         self.q3 - self.q1
+    }
+}
+
+/// What the median of absolute deviations is multiplied with to estimate a normal distribution's standard
+/// deviation.
+const MAD_TO_SIGMA: f64 = 1.4826;
+
+/// Median of some rates, and how far they lie around it, little moved by a few wild ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scatter {
+    /// Median, above 0.
+    pub median: f64,
+    /// Robust standard deviation (1.4826 times the median absolute deviation) over the median.
+    pub relative: f64,
+}
+
+impl Scatter {
+    /// Of `samples`; `None` where there is none, or their median is not above 0.
+    pub fn of(samples: &[f64]) -> Option<Scatter> {
+        let middle = median(samples.iter().copied()).filter(|&m| m > 0.0)?;
+        let deviation = median(samples.iter().map(|s| (s - middle).abs()))?;
+        Some(Scatter { median: middle, relative: MAD_TO_SIGMA * deviation / middle })
     }
 }
 

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::document::{Figure, Finding};
+use super::history::RUNS_MIN;
 use crate::result::Host;
-use crate::stats::median;
+use crate::stats::{Scatter, Summary};
 
 /// Loss that is never called one.
 const TOLERANCE_MIN: f64 = 0.10;
@@ -20,10 +21,6 @@ const TOLERANCE_MIN: f64 = 0.10;
 const TOLERANCE_MAX: f64 = 0.50;
 /// Standard deviations that chance is granted.
 const SIGMAS: f64 = 3.0;
-/// What the median of absolute deviations is multiplied with to estimate a normal distribution's standard
-/// deviation.
-const MAD_TO_SIGMA: f64 = 1.4826;
-
 /// The schema of a file with a baseline.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum SchemaId {
@@ -44,6 +41,9 @@ pub struct Baseline {
     pub kernel_release: String,
     /// Frames a second, each sample.
     pub samples_pps: BTreeMap<String, Vec<f64>>,
+    /// Whether each sample is a run's median, not one of a single run.
+    #[serde(skip)]
+    of_runs: bool,
 }
 
 /// A baseline could not be read.
@@ -89,6 +89,21 @@ impl Baseline {
             cpu: host.cpu.model.clone(),
             kernel_release: host.kernel_release.clone(),
             samples_pps: figures.map(|f| (f.name.clone(), f.samples_pps.clone())).collect(),
+            of_runs: false,
+        }
+    }
+
+    /// Medians of several runs, the newest taken at `newest`.
+    #[must_use]
+    pub(super) fn of_runs(medians: BTreeMap<String, Vec<f64>>, host: &Host, newest: &str) -> Baseline {
+        Baseline { samples_pps: medians, of_runs: true, ..Baseline::of(&[], host, newest) }
+    }
+
+    fn when(&self, samples: usize) -> String {
+        if self.of_runs {
+            format!("in {samples} runs up to {}", self.taken_at)
+        } else {
+            format!("on {}", self.taken_at)
         }
     }
 
@@ -114,6 +129,12 @@ impl Baseline {
         let Some(before) = self.samples_pps.get(name) else {
             return Verdict::Unclear(format!("the baseline has no {name}"));
         };
+        if self.of_runs && before.len() < RUNS_MIN {
+            return Verdict::Unclear(format!(
+                "{name} has {} runs, and {RUNS_MIN} are needed to judge another",
+                before.len()
+            ));
+        }
         let (Some(old), Some(new)) = (Scatter::of(before), Scatter::of(&figure.samples_pps)) else {
             return Verdict::Unclear(format!("{name} has no samples to compare"));
         };
@@ -121,8 +142,8 @@ impl Baseline {
         if wanted > TOLERANCE_MAX {
             return Verdict::Unclear(format!(
                 "{name} scatters too much to be judged ({} before, {} now): keep the machine free of other work",
-                old.text(),
-                new.text()
+                text(before),
+                text(&figure.samples_pps)
             ));
         }
         let tolerance = wanted.max(TOLERANCE_MIN);
@@ -131,37 +152,21 @@ impl Baseline {
             return Verdict::Good;
         }
         Verdict::Slower(format!(
-            "{name} is {} and was {} on {}: {:.0} % of it, where {:.0} % would have been within the scatter",
-            new.text(),
-            old.text(),
-            self.taken_at,
+            "{name} is {} and was {} {}: {:.0} % of it, where {:.0} % would have been within the scatter",
+            text(&figure.samples_pps),
+            text(before),
+            self.when(before.len()),
             100.0 * ratio,
             100.0 * (1.0 - tolerance)
         ))
     }
 }
 
-/// Median of some samples, and how far they lie around it.
-struct Scatter {
-    median: f64,
-    /// Robust standard deviation over the median.
-    relative: f64,
-    low: f64,
-    high: f64,
-}
-
-impl Scatter {
-    fn of(samples: &[f64]) -> Option<Scatter> {
-        let middle = median(samples.iter().copied()).filter(|&m| m > 0.0)?;
-        let deviation = median(samples.iter().map(|s| (s - middle).abs()))?;
-        let low = samples.iter().copied().fold(f64::INFINITY, f64::min);
-        let high = samples.iter().copied().fold(0.0, f64::max);
-        Some(Scatter { median: middle, relative: MAD_TO_SIGMA * deviation / middle, low, high })
-    }
-
-    fn text(&self) -> String {
-        format!("{:.3} Mpps ({:.3} to {:.3})", self.median / 1e6, self.low / 1e6, self.high / 1e6)
-    }
+/// Median with lowest and highest, for people.
+fn text(samples: &[f64]) -> String {
+    let seen = Summary::of(samples.iter().copied());
+    let mpps = |pick: fn(&Summary) -> f64| seen.as_ref().map_or(0.0, pick) / 1e6;
+    format!("{:.3} Mpps ({:.3} to {:.3})", mpps(|s| s.median), mpps(|s| s.min), mpps(|s| s.max))
 }
 
 #[cfg(test)]
@@ -175,6 +180,7 @@ mod tests {
             cpu: None,
             kernel_release: "6.1.0".into(),
             samples_pps: [("pipe".to_owned(), samples.to_vec())].into(),
+            of_runs: false,
         }
     }
 

@@ -15,6 +15,7 @@ Examples:
   vale-bench ci --resume lost.json --junit ci.xml --out ci.json
   vale-bench ci perf --save-baseline base.json
   vale-bench ci perf --baseline base.json
+  vale-bench ci perf --history rates/
 
 Exits with 3 if a check fails, a known defect included, and with 4 where there
 is no netmap.")]
@@ -59,6 +60,12 @@ pub struct CiArgs {
     /// Fail if rates are lower than in this file, beyond what their scatter explains
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
+    /// Compare with the runs kept in this folder, and keep this one there
+    ///
+    /// Rates are held against the runs since they last changed (vale-bench trend tells when that was). A run that
+    /// is slower is not kept, or it would become what later runs are held against.
+    #[arg(long, value_name = "DIR", conflicts_with = "baseline")]
+    pub history: Option<PathBuf>,
     /// Keep the rates of this run in a file
     #[arg(long, value_name = "FILE")]
     pub save_baseline: Option<PathBuf>,

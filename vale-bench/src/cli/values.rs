@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::traffic::RewriteMac;
+use crate::compare::published as published_figures;
 use crate::dataplane::registry;
 use crate::units::{SizeSpec, parse_cpus, parse_rate, parse_sizes, parse_slot_length};
 use pktgen::spec::{Rate, Sizes};
@@ -147,6 +148,27 @@ pub(super) fn guests(text: &str) -> Result<u32, String> {
 /// The name of a dataplane of this program.
 pub(super) fn dataplane(text: &str) -> Result<String, String> {
     registry::find(text).map(|_| text.to_owned())
+}
+
+/// How sure to be.
+pub(super) fn confidence(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(confidence) if (0.5..=0.999).contains(&confidence) => Ok(confidence),
+        _ => Err(format!("{text:?} is not a confidence; write 0.5 to 0.999, as in 0.95")),
+    }
+}
+
+/// A part of something, or a multiple.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if ratio > 0.0 && ratio <= 100.0 => Ok(ratio),
+        _ => Err(format!("{text:?} is not a ratio; write a number above 0, as in 0.95")),
+    }
+}
+
+/// The name of published figures that this program has.
+pub(super) fn published(text: &str) -> Result<String, String> {
+    published_figures::find(text).map(|published| published.name.clone())
 }
 
 /// A switch's name by VALE's rules (`nm_bdg_name_validate` in netmap's `netmap_bdg.c`).

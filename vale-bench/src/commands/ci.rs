@@ -10,6 +10,7 @@ use crate::ci::baseline::Baseline;
 use crate::ci::catalogue::checks;
 use crate::ci::check::Stop;
 use crate::ci::document::{CiDocument, Outcome};
+use crate::ci::history::History;
 use crate::ci::run::{Options, run as run_checks};
 use crate::ci::select::Selection;
 use crate::ci::show::{Json, Show, Tap, Text, junit, list};
@@ -17,6 +18,7 @@ use crate::ci::{Check, child};
 use crate::cli::{CiArgs, CiCheckArgs, CiFormat};
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
+use crate::machine;
 use crate::result::OutputFile;
 
 /// Runs `ci`.
@@ -35,6 +37,8 @@ pub fn run(args: &CiArgs) -> Result<(), Fail> {
         return Err(Fail::usage(format!("--module {}: there is no such file", path.display())));
     }
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose().or_exit(Exit::Usage)?;
+    let history = args.history.as_deref().map(History::open).transpose().or_exit(Exit::Usage)?;
+    let baseline = baseline.or_else(|| Some(history.as_ref()?.baseline(&machine::host())));
     let resume = args.resume.as_deref().map(unended).transpose()?;
     let options = Options { module: args.module.clone(), risky: args.risky, baseline, resume };
     let mut show: Box<dyn Show> = match args.format {
@@ -60,6 +64,9 @@ pub fn run(args: &CiArgs) -> Result<(), Fail> {
         }
         file.write_text(&kept.to_json())?;
     }
+    if let Some(history) = history {
+        keep(&history, &document)?;
+    }
     verdict(&document)
 }
 
@@ -71,6 +78,19 @@ fn unended(path: &Path) -> Result<CiDocument, Fail> {
         return Err(Fail::usage(sentence));
     }
     Ok(document)
+}
+
+/// Keeps the run's rates unless one of them is slower: it would become what later runs are held against.
+fn keep(history: &History, document: &CiDocument) -> Result<(), Fail> {
+    let kept = Baseline::of(&document.checks, &document.host, &document.started_at);
+    let failed = document.checks.iter().any(|f| f.outcome.is_failure() && !f.figures.is_empty());
+    if kept.samples_pps.is_empty() {
+        return Err(Fail::usage("--history: no check that measures was run; those are perf.*"));
+    }
+    if !failed {
+        history.keep(&kept)?;
+    }
+    Ok(())
 }
 
 fn verdict(document: &CiDocument) -> Result<(), Fail> {

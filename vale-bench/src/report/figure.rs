@@ -1,7 +1,9 @@
 //! Numbers as people read them: three digits that mean something, and words where there is no number.
 
+use crate::result::{Direction, Offered};
+
 /// Three significant digits down to thousandths: `17.3`, `2.91`, `0.131`.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     // The limits are where rounding adds a digit.
     match value.abs() {
         size if size >= 99.95 => format!("{value:.0}"),
@@ -14,7 +16,7 @@ pub(super) fn significant(value: f64) -> String {
 }
 
 /// A ratio of 0 to 1 as a percentage without its sign: `0`, `<0.01`, `0.12`, `34.5`.
-pub(super) fn percent(ratio: f64) -> String {
+pub(crate) fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     match percent {
         0.0 => "0".into(),
@@ -25,23 +27,23 @@ pub(super) fn percent(ratio: f64) -> String {
 }
 
 /// Nanoseconds as microseconds: `12.4`.
-pub(super) fn micros(ns: f64) -> String {
+pub(crate) fn micros(ns: f64) -> String {
     significant(ns / 1e3)
 }
 
 /// A number of things: `1 guest`, `2 guests`.
-pub(super) fn count(number: u32, thing: &str) -> String {
+pub(crate) fn count(number: u32, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Seconds without needless digits: `5 s`, `0.25 s`.
-pub(super) fn seconds(seconds: f64) -> String {
+pub(crate) fn seconds(seconds: f64) -> String {
     let text = format!("{seconds:.3}");
     format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// A rate with its thousands folded: `2.5 M`, `10 G`.
-pub(super) fn scaled(value: f64) -> String {
+pub(crate) fn scaled(value: f64) -> String {
     for (scale, letter) in [(1e9, " G"), (1e6, " M"), (1e3, " k")] {
         if value >= scale {
             let text = format!("{:.3}", value / scale);
@@ -49,6 +51,29 @@ pub(super) fn scaled(value: f64) -> String {
         }
     }
     format!("{value:.0} ")
+}
+
+/// A number without needless digits: `95`, `99.9`.
+pub(crate) fn shortest(value: f64) -> String {
+    format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// One way or both, for people.
+pub(crate) fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Uni => "one way",
+        Direction::Bidi => "both ways",
+    }
+}
+
+/// The load of each sender, for people.
+pub(crate) fn offered(offered: Offered) -> String {
+    match offered {
+        Offered::Max => "as fast as possible".into(),
+        Offered::Pps { rate_pps } => format!("{}pps offered", scaled(rate_pps)),
+        Offered::L1 { rate_l1_bps } => format!("{}bps (L1) offered", scaled(rate_l1_bps)),
+        Offered::L2 { rate_l2_bps } => format!("{}bps (L2) offered", scaled(rate_l2_bps)),
+    }
 }
 
 #[cfg(test)]

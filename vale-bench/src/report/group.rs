@@ -1,7 +1,7 @@
 //! Trials put together: repetitions into rows, rows that may be compared into sections.
 
 use super::figure;
-use crate::result::{Direction, Offered, ResultDocument, Trial};
+use crate::result::{ResultDocument, Trial};
 use crate::stats::{Summary, median};
 
 /// Rows made under the same circumstances, so that a ratio between them means something.
@@ -82,16 +82,8 @@ impl Section<'_> {
         } else if trial.ports.len() > 2 {
             parts.push(format!("{} ports", trial.ports.len()));
         }
-        parts.push(match trial.direction {
-            Direction::Uni => "one way".into(),
-            Direction::Bidi => "both ways".into(),
-        });
-        parts.push(match trial.offered {
-            Offered::Max => "as fast as possible".into(),
-            Offered::Pps { rate_pps } => format!("{}pps offered", figure::scaled(rate_pps)),
-            Offered::L1 { rate_l1_bps } => format!("{}bps (L1) offered", figure::scaled(rate_l1_bps)),
-            Offered::L2 { rate_l2_bps } => format!("{}bps (L2) offered", figure::scaled(rate_l2_bps)),
-        });
+        parts.push(figure::direction(trial.direction).into());
+        parts.push(figure::offered(trial.offered));
         if trial.flows > 1 {
             parts.push(figure::count(trial.flows, "flow"));
         }

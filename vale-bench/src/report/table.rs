@@ -169,7 +169,8 @@ fn fit(mut header: Vec<&'static str>, mut rows: Vec<Vec<String>>, width: usize) 
     (header, rows, left_out)
 }
 
-fn table(header: &[&str], rows: Vec<Vec<String>>, view: &View) -> String {
+/// A table that fits the view; the first column is text, the others are figures.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, view: &View) -> String {
     let mut table = comfy_table::Table::new();
     // What is left after columns were taken away, a very long name, is wrapped.
     table

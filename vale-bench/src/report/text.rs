@@ -118,7 +118,7 @@ pub(super) fn legend(has_spread: bool, has_latency: bool, ratio_to: Option<&str>
 
 /// Breaks `text` between words into lines of at most `width` columns, the first after `first`, the others
 /// after `rest`. A word longer than a line stays whole.
-pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut empty = true;
