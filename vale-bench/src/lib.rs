@@ -26,6 +26,7 @@ pub mod result;
 pub mod run;
 pub mod rundir;
 pub mod scenario;
+pub mod search;
 pub mod station;
 pub mod stats;
 pub mod trial;
