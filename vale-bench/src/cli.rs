@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod compare;
 mod in_vm;
+mod search;
 mod switch;
 mod traffic;
 mod trend;
@@ -25,6 +26,7 @@ pub use bench::{
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
 pub use in_vm::InVmArgs;
+pub use search::SearchArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RewriteMac, RunArgs, RxArgs,

@@ -10,6 +10,7 @@ pub(crate) mod figure;
 mod group;
 mod json;
 mod markdown;
+mod search;
 mod table;
 pub(crate) mod text;
 

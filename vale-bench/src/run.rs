@@ -2,11 +2,14 @@
 //!
 //! Whatever happens on the way, what was measured is kept and what was started is ended.
 
+mod searches;
+
 use crate::cli::{BenchArgs, VmArgs};
 use crate::commands::Output;
 use crate::dataplane::{self, Dataplane, Lab, Placement, Setting, registry};
 use crate::doctor::Facts;
 use crate::exit::{Fail, FailContext};
+use crate::goals::{self, Method};
 use crate::guests;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -46,10 +49,12 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let given = bench.given().into_iter().chain(request.vm.into_iter().flat_map(VmArgs::given));
     registry::check_options(&planes, &given.collect::<Vec<_>>())?;
     let placement = Placement::choose(bench, request.topology.stations.len())?;
+    let methods = goals::methods(&bench.search)?;
+    searches::check(request, &methods)?;
     let output = Output::prepare(request.output)?;
     let interrupt = Interrupt::install()?;
     let sizes = bench.size.len() as u32;
-    let total = sizes * bench.repeat * bench.dataplane.len() as u32;
+    let total = sizes * bench.repeat * bench.dataplane.len() as u32 * methods.len().max(1) as u32;
     let progress = Progress::new(total, request.output.quiet);
     for line in rundir::recover()?.describe() {
         progress.println(&line);
@@ -62,14 +67,15 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     );
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
     let mut labs = bring_up(request, &planes, &placement, &run_dir, interrupt, &progress, &mut document)?;
-    let measured = measure(request, &placement, &mut labs, interrupt, &progress, &mut document, &output);
+    let measured = measure(request, &methods, &placement, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
     }
     let ended = labs.iter_mut().try_for_each(Lab::shut_down);
     drop(labs);
-    let shown = if document.trials.is_empty() { output.keep(&document) } else { output.finish(&document) };
+    let nothing = document.trials.is_empty() && document.searches.is_empty();
+    let shown = if nothing { output.keep(&document) } else { output.finish(&document) };
     measured.and(shown).and(ended)
 }
 
@@ -132,8 +138,10 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
+#[expect(clippy::too_many_arguments)] // A run's circumstances, each for one purpose.
 fn measure(
     request: &Request<'_>,
+    methods: &[Method],
     placement: &Placement,
     labs: &mut [Lab],
     interrupt: &Interrupt,
@@ -141,6 +149,9 @@ fn measure(
     document: &mut ResultDocument,
     output: &Output,
 ) -> Result<(), Fail> {
+    if !methods.is_empty() {
+        return searches::measure(request, methods, placement, labs, interrupt, progress, document, output);
+    }
     let bench = request.bench;
     let direction = bench.direction();
     let flows = request.topology.flows(direction == Direction::Bidi);

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, value_parser};
 use pktgen::spec::Rate;
 
 use super::vhost::{GuestDriverChoice, GuestMemory, VhostArgs, guest_memory};
-use super::{FormatChoice, values};
+use super::{FormatChoice, SearchArgs, values};
 use crate::exit::Fail;
 use crate::result::Direction;
 use crate::units::{
@@ -146,6 +146,9 @@ pub struct BenchArgs {
     /// What switch and engines do without work
     #[arg(long, value_enum, value_name = "POLICY", default_value = "auto", help_heading = "How to measure")]
     pub idle: IdleChoice,
+    /// Options of searches.
+    #[command(flatten)]
+    pub search: SearchArgs,
 }
 
 /// What switch and engines do without work.
