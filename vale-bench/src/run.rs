@@ -67,7 +67,8 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     );
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
     let mut labs = bring_up(request, &planes, &placement, &run_dir, interrupt, &progress, &mut document)?;
-    let measured = measure(request, &methods, &placement, &mut labs, interrupt, &progress, &mut document, &output);
+    let measured =
+        measure(request, &methods, &placement, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());

@@ -36,10 +36,10 @@ pub struct Rx {
 /// Which frames are looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Looks {
-    IntoAll,
+    All,
     /// The first of each batch, until one is marked.
-    IntoFirst,
-    IntoNone,
+    First,
+    None,
 }
 
 /// The frame that would be next of the stream at hand.
@@ -81,7 +81,7 @@ impl Rx {
         check_count("burst", spec.burst.into(), MAX_BURST.into())?;
         Ok(Self {
             burst: spec.burst,
-            looks: Looks::IntoAll,
+            looks: Looks::All,
             meter: None,
             account: Account {
                 streams: Streams::default(),
@@ -113,7 +113,7 @@ impl Rx {
     /// Counts frames and bytes, and looks into none: there are no streams, and nothing is foreign or corrupt.
     #[must_use]
     pub fn raw(self) -> Self {
-        Self { looks: Looks::IntoNone, ..self }
+        Self { looks: Looks::None, ..self }
     }
 
     /// Looks into the first frame of each batch only, until one has a mark; from then on into all. Of a sender that
@@ -121,7 +121,7 @@ impl Rx {
     /// by [`Rx::raw`].
     #[must_use]
     pub fn sampling(self) -> Self {
-        Self { looks: Looks::IntoFirst, ..self }
+        Self { looks: Looks::First, ..self }
     }
 
     /// Also counts by flow, and reports the `top` ones.
@@ -142,12 +142,12 @@ impl Rx {
             return self.step_metered(port, now_ns);
         }
         match self.looks {
-            Looks::IntoAll => {}
-            Looks::IntoNone => return self.step_raw(port, now_ns),
-            Looks::IntoFirst => match port.rx_next_is(self.burst, frame::is_marked)? {
+            Looks::All => {}
+            Looks::None => return self.step_raw(port, now_ns),
+            Looks::First => match port.rx_next_is(self.burst, frame::is_marked)? {
                 None => return Ok(0),
                 Some(false) => return self.step_raw(port, now_ns),
-                Some(true) => self.looks = Looks::IntoAll,
+                Some(true) => self.looks = Looks::All,
             },
         }
         let mut expected = self.expected;
@@ -180,7 +180,7 @@ impl Rx {
             if let Some(meter) = &mut self.meter {
                 meter.record(&frame);
             }
-            if self.looks == Looks::IntoNone {
+            if self.looks == Looks::None {
                 self.count(u64::from(!frame.more), frame.data.len() as u64, now_ns);
             } else {
                 self.accept(&frame, now_ns);

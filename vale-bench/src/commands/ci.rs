@@ -65,7 +65,7 @@ pub fn run(args: &CiArgs) -> Result<(), Fail> {
         file.write_text(&kept.to_json())?;
     }
     if let Some(history) = history {
-        keep(&history, &document)?;
+        add_to_history(&history, &document)?;
     }
     verdict(&document)
 }
@@ -81,7 +81,7 @@ fn unended(path: &Path) -> Result<CiDocument, Fail> {
 }
 
 /// Keeps the run's rates unless one of them is slower: it would become what later runs are held against.
-fn keep(history: &History, document: &CiDocument) -> Result<(), Fail> {
+fn add_to_history(history: &History, document: &CiDocument) -> Result<(), Fail> {
     let kept = Baseline::of(&document.checks, &document.host, &document.started_at);
     let failed = document.checks.iter().any(|f| f.outcome.is_failure() && !f.figures.is_empty());
     if kept.samples_pps.is_empty() {
