@@ -85,10 +85,8 @@ pub fn run(args: &InVmArgs) -> Result<(), Fail> {
         if !args.go_on || !lost.has_more() || setting.lost >= MOST_LOST {
             return result.map_err(|fail| fail.context(lost.sentence));
         }
-        if let Err(fail) = result {
-            progress.println(&format!("{}: {fail}", lost.sentence));
-        }
-        progress.println("going on in a new machine");
+        // The kernel's log is shown with the check that the next machine begins with.
+        progress.println(&format!("{} ({}); going on in a new machine", lost.sentence, how.sentence));
         setting.cargo.go_on(&lost.document)?;
     }
 }
