@@ -62,7 +62,7 @@ impl History {
     #[must_use]
     pub fn baseline(&self, host: &Host) -> Baseline {
         let mut medians: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
-        let alike = self.runs.iter().filter(|run| run.cpu == host.cpu.model);
+        let mut alike = self.runs.iter().filter(|run| run.cpu == host.cpu.model);
         for (name, samples) in alike.clone().flat_map(|run| &run.samples_pps) {
             medians.entry(name).or_default().extend(median(samples.iter().copied()));
         }
@@ -71,7 +71,7 @@ impl History {
             values[from..].to_vec()
         };
         let levels = medians.into_iter().map(|(name, values)| (name.to_owned(), since_last_change(values)));
-        let newest = alike.last().map_or("never", |run| run.taken_at.as_str());
+        let newest = alike.next_back().map_or("never", |run| run.taken_at.as_str());
         Baseline::of_runs(levels.collect(), host, newest)
     }
 

@@ -213,7 +213,7 @@ fn forward(_: &Env) -> Done {
             for ring in port.rx() {
                 ring.drain_verdict(u32::MAX, |slot| {
                     taken += u64::from(is_ours(slot.data));
-                    let pass = is_ours(slot.data) && number(slot.data) % 2 == 0;
+                    let pass = is_ours(slot.data) && number(slot.data).is_multiple_of(2);
                     if pass { Verdict::Forward } else { Verdict::Release }
                 });
             }
