@@ -62,7 +62,8 @@ pub(crate) fn skip_without_netmap(reason: &str) {
     say_skipped(&test, reason);
 }
 
-fn say_skipped(test: &str, reason: &str) {
+/// Says that a test did not test, for a reason that no set-up can remove.
+pub(crate) fn say_skipped(test: &str, reason: &str) {
     // Not eprintln!, which the harness keeps to itself when a test passes.
     let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
 }

@@ -7,6 +7,7 @@ use rustix::system::RebootCommand;
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,8 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn mount_all() -> io::Result<()> {
+    // The kernel makes it with the rights of /tmp, and DPDK loads nothing from below a folder that anybody may change.
+    fs::set_permissions("/", fs::Permissions::from_mode(0o755))?;
     const SYSTEMS: [(&str, &str, &CStr); 3] =
         [("devtmpfs", "/dev", c"mode=0755"), ("proc", "/proc", c""), ("sysfs", "/sys", c"")];
     for (kind, place, options) in SYSTEMS {

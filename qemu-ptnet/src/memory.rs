@@ -5,10 +5,11 @@
 //! settings it would differ, so the descriptions made here never set it.
 
 use crate::spec::Machine;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create, open};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -64,8 +65,8 @@ impl RamLayout {
     }
 }
 
-/// A guest's RAM as a memory file whose size is sealed: whoever else holds the descriptor, the mapping of another
-/// never turns into a bus error.
+/// A guest's RAM as a nameless file. The size of a memory file is sealed: whoever else holds the descriptor, the
+/// mapping of another never turns into a bus error.
 #[derive(Debug)]
 pub struct SharedRam {
     fd: OwnedFd,
@@ -82,6 +83,15 @@ impl SharedRam {
     /// of it fails otherwise.
     pub fn huge(mib: u32) -> io::Result<Self> {
         Self::with(mib, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB)
+    }
+
+    /// `mib` MiB of zeroes in a nameless file of `folder`, where a hugetlbfs is mounted: pages of its size, a multiple
+    /// of which `mib` must be.
+    pub fn in_folder(mib: u32, folder: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let fd = open(folder, flags, Mode::RUSR | Mode::WUSR)?;
+        ftruncate(&fd, u64::from(mib) * MIB)?;
+        Ok(Self { fd, mib })
     }
 
     fn with(mib: u32, flags: MemfdFlags) -> io::Result<Self> {
@@ -155,6 +165,15 @@ mod tests {
                 prop_assert!(offset + len <= u64::from(mib) * MIB);
             }
         }
+    }
+
+    #[test]
+    fn a_file_in_a_folder_has_no_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let ram = SharedRam::in_folder(2, folder.path()).unwrap();
+        assert_eq!(ram.file().unwrap().metadata().unwrap().len(), 2 * MIB);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(SharedRam::in_folder(2, Path::new("/nonexistent")).is_err());
     }
 
     #[test]

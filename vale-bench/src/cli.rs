@@ -10,13 +10,15 @@ mod switch;
 mod traffic;
 mod vale;
 mod values;
+mod vhost;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{
-    AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, OutputArgs, P2pArgs, V2vArgs, VmArgs,
+    AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, OutputArgs, P2pArgs, Switched, V2vArgs,
+    VmArgs,
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use in_vm::InVmArgs;
@@ -27,6 +29,7 @@ pub use traffic::{
 };
 pub use vale::{ValeAction, ValeArgs, ValeFormat};
 pub use values::{Cpus, Endpoint, EndpointRange, MacRange};
+pub use vhost::{GuestDriverChoice, GuestMemory, OvsFlows, RingChoice, RoleChoice, VhostArgs};
 
 use crate::report::Format;
 

@@ -11,7 +11,8 @@ mod table;
 
 use serde::Serialize;
 
-use crate::catalogue::DATAPLANES;
+use crate::dataplane::{Dataplane, registry};
+use crate::scenario::{self, Topology};
 
 pub use facts::Facts;
 pub use guests::{GuestFacts, KernelFound, QemuFound};
@@ -46,7 +47,7 @@ pub struct Check {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ability {
     /// The dataplane.
-    pub dataplane: &'static str,
+    pub dataplane: String,
     /// The scenario.
     pub scenario: &'static str,
     /// Whether it can run here.
@@ -89,7 +90,7 @@ pub fn diagnose(facts: &Facts) -> Diagnosis {
         program("testpmd", &facts.testpmd, "install the package dpdk"),
         program("OVS with DPDK", &facts.ovs_dpdk, "install the package openvswitch-switch-dpdk"),
     ];
-    let abilities = DATAPLANES.iter().flat_map(|entry| abilities(entry.name, facts)).collect();
+    let abilities = registry::all().iter().flat_map(|plane| abilities(plane.as_ref(), facts)).collect();
     Diagnosis { checks, abilities }
 }
 
@@ -231,27 +232,30 @@ fn program(name: &'static str, found: &Option<std::path::PathBuf>, advice: &str)
     }
 }
 
-/// What each scenario needs on each dataplane.
-fn abilities(dataplane: &'static str, facts: &Facts) -> Vec<Ability> {
-    let base = facts.runtime_dir.as_ref().map(|_| ()).map_err(String::clone);
-    let base = base.and_then(|()| match dataplane {
-        "vale" | "vale-virtio" if !facts.dev_netmap => Err("the netmap module missing".to_owned()),
-        _ => Ok(()),
-    });
-    let p2p = base.clone().map(|()| "no guests needed".to_owned());
-    let guests = base.and_then(|()| match dataplane {
-        "vale" => facts.guests.usable_by_ptnet(),
-        "vale-virtio" => facts.guests.usable_by_netmap(),
-        _ => facts.guests.usable(),
-    });
-    [("p2p", p2p), ("p2v", guests.clone()), ("v2p", guests.clone()), ("v2v", guests)]
-        .into_iter()
-        .map(|(scenario, result)| {
-            let runs = result.is_ok();
-            let note = result.unwrap_or_else(|why| why);
-            Ability { dataplane, scenario, runs, note }
-        })
-        .collect()
+/// The smallest topology of each scenario.
+fn scenarios() -> impl Iterator<Item = Topology> {
+    let between = [scenario::p2v(1), scenario::v2p(1), scenario::v2v(2)];
+    std::iter::once(scenario::p2p(1)).chain(between.into_iter().flatten())
+}
+
+/// Whether each scenario can run on a dataplane.
+fn abilities(plane: &dyn Dataplane, facts: &Facts) -> Vec<Ability> {
+    let ability = |topology: Topology| {
+        let wanted = topology.wanted(None);
+        let lacks = plane.lacks(facts, &wanted);
+        let note = match (&facts.runtime_dir, lacks.as_slice()) {
+            (Err(problem), _) => problem.clone(),
+            (_, []) if wanted.guests => facts.guests.run_under().to_owned(),
+            (_, []) => "no guests needed".to_owned(),
+            (_, lacks) => {
+                let what: Vec<&str> = lacks.iter().map(|lack| lack.what.as_str()).collect();
+                format!("{} missing", what.join(" and "))
+            }
+        };
+        let runs = facts.runtime_dir.is_ok() && lacks.is_empty();
+        Ability { dataplane: plane.name().to_owned(), scenario: topology.scenario, runs, note }
+    };
+    scenarios().map(ability).collect()
 }
 
 #[cfg(test)]

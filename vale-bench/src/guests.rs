@@ -2,7 +2,8 @@
 //!
 //! Deliberately absent: what dataplane their ports are on.
 
-use crate::cli::{AccelChoice, VmArgs};
+use crate::cli::{AccelChoice, GuestMemory, VmArgs};
+use crate::doctor::GuestFacts;
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -20,10 +21,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// RAM of a guest in MiB: kernel and image take about 100, a port with the largest rings 18.
-const MEMORY_MIB: u32 = 256;
-/// The same with DPDK: its libraries, twice while they are unpacked, and 64 in huge pages.
-const DPDK_MEMORY_MIB: u32 = 448;
+/// RAM of a guest in MiB, the same for every dataplane: kernel and image take about 100, a port with the largest rings
+/// 18, DPDK's libraries 100 twice while they are unpacked, and its huge pages 64.
+const MEMORY_MIB: u32 = 448;
 /// DPDK's drivers that a guest needs, and what leaves devices to them.
 const DPDK_DRIVERS: [&str; 4] = ["net_virtio", "bus_pci", "bus_vdev", "mempool_ring"];
 const DPDK_MODULE: &str = "uio_pci_generic";
@@ -60,11 +60,6 @@ impl GuestPlan {
     fn has_dpdk(&self) -> bool {
         self.ports.iter().any(|plug| matches!(plug, Plug::Dpdk(_)))
     }
-
-    /// RAM in MiB.
-    fn memory_mib(&self) -> u32 {
-        if self.has_dpdk() { DPDK_MEMORY_MIB } else { MEMORY_MIB }
-    }
 }
 
 /// What the agent needs of the kernel; what is built in is left out.
@@ -80,6 +75,7 @@ pub struct GuestHost {
     kvm_refused: Option<String>,
     keep_console: Option<PathBuf>,
     boot_timeout: Option<Duration>,
+    memory: GuestMemory,
 }
 
 impl GuestHost {
@@ -93,7 +89,8 @@ impl GuestHost {
             made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
         }
         let (keep_console, boot_timeout) = (args.keep_console.clone(), args.boot_timeout);
-        Ok(GuestHost { qemu, kernel, accel, kvm_refused, keep_console, boot_timeout })
+        let memory = args.guest_memory.clone();
+        Ok(GuestHost { qemu, kernel, accel, kvm_refused, keep_console, boot_timeout, memory })
     }
 
     /// What runs the guests' instructions.
@@ -124,10 +121,18 @@ impl GuestHost {
         result::GuestKernel { path: self.kernel.image.display().to_string(), release }
     }
 
-    /// Whether its QEMU has the device `device` and the network back end `netdev`.
+    /// Where its guests' memory lies, for the manifest.
     #[must_use]
-    pub fn has(&self, device: &str, netdev: &str) -> bool {
-        self.qemu.has_device(device) && self.qemu.has_netdev(netdev)
+    pub fn memory(&self) -> String {
+        self.memory.to_string()
+    }
+
+    /// What dataplanes ask about it.
+    #[must_use]
+    pub fn facts(&self) -> GuestFacts {
+        let refused = || self.kvm_refused.clone().unwrap_or_else(|| "KVM was not asked for".into());
+        let kvm = if self.accel == Accel::Kvm { Ok(()) } else { Err(refused()) };
+        GuestFacts::of(&self.qemu, &self.kernel, kvm)
     }
 
     /// Boots guests side by side, which load `modules` beside those of the agent. `cpus` are the processors of their
@@ -161,6 +166,28 @@ impl GuestHost {
         Ok(machines)
     }
 
+    /// Memory of a guest, where the command line wants it.
+    fn ram(&self, mib: u32) -> Result<SharedRam, Fail> {
+        let cannot = || format!("no {mib} MiB of {}", self.memory);
+        match &self.memory {
+            GuestMemory::Memfd => SharedRam::new(mib).context_with(cannot),
+            GuestMemory::Hugetlb => {
+                let pages = crate::machine::host().memory.hugepages;
+                let free = pages.iter().find(|pages| pages.size_kib == 2048).map_or(0, |pages| pages.free);
+                if free * 2 < u64::from(mib) {
+                    return Err(Fail::host(format!(
+                        "a guest needs {} huge pages of 2 MiB, and {free} are free: raise vm.nr_hugepages",
+                        mib.div_ceil(2)
+                    )));
+                }
+                SharedRam::huge(mib).context_with(cannot)
+            }
+            GuestMemory::HugetlbIn(folder) => {
+                SharedRam::in_folder(mib, folder).context_with(cannot).or_exit(Exit::Host)
+            }
+        }
+    }
+
     fn start(
         &self,
         plan: &GuestPlan,
@@ -177,7 +204,7 @@ impl GuestHost {
             launch.spec.machine = qemu_ptnet::Machine::Pc;
         }
         let machine = launch.spec.machine;
-        let ram = SharedRam::new(plan.memory_mib()).context_with(cannot)?;
+        let ram = self.ram(MEMORY_MIB).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
         // Who keeps the console wants to see something on it.
         let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
@@ -249,7 +276,10 @@ pub fn image(program: PathBuf, kernel: &Kernel, more: &[Module], dpdk: bool) -> 
             // One file, which drivers find as the library of another and EAL as a plugin: loaded from two, a driver
             // would register twice.
             let library = Path::new(LIBRARIES).join(name);
-            builder.program(&library, file)?.symlink(plugins.folder.join(name), library)?;
+            // EAL takes plugins whose names end so, or in the whole number of its ABI.
+            let stem = name.to_str().and_then(|name| name.split_once(".so")).map(|(stem, _)| stem);
+            let plugin = format!("{}.so", stem.unwrap_or_default());
+            builder.program(&library, file)?.symlink(plugins.folder.join(plugin), library)?;
         }
     }
     builder.build().context_with(|| "cannot make the guests' image")

@@ -8,7 +8,6 @@
 //! what is shown of a measurement is made from its document.
 #![forbid(unsafe_code)]
 
-pub mod catalogue;
 pub mod ci;
 pub mod cli;
 pub mod commands;
@@ -18,7 +17,9 @@ pub mod exit;
 pub mod guests;
 pub mod interrupt;
 pub mod kernel_log;
+pub mod links;
 pub mod machine;
+pub mod program;
 pub mod progress;
 pub mod provenance;
 pub mod report;

@@ -2,14 +2,13 @@
 //!
 //! Whatever happens on the way, what was measured is kept and what was started is ended.
 
-use crate::cli::{BenchArgs, IdleChoice, LinkChoice, VmArgs};
+use crate::cli::{BenchArgs, VmArgs};
 use crate::commands::Output;
-use crate::dataplane::uvale::{self, Idle};
-use crate::dataplane::{Lab, Setting, vale};
+use crate::dataplane::{self, Dataplane, Lab, Placement, Setting, registry};
+use crate::doctor::Facts;
 use crate::exit::{Fail, FailContext};
 use crate::guests;
 use crate::interrupt::Interrupt;
-use crate::machine::usable_cpus;
 use crate::progress::Progress;
 use crate::provenance;
 use crate::result::{Accelerator, Direction, Plan, ResultDocument, Trial, Warning};
@@ -17,11 +16,11 @@ use crate::rundir::{self, RunDir};
 use crate::scenario::Topology;
 use crate::trial::{self, TrialSpec};
 use crate::units::SizeSpec;
-use qemu_ptnet::Module;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Bytes of every buffer of a port, netmap's default.
-const BUF_SIZE: u32 = 2048;
+/// Most bytes of a frame that any dataplane carries, without FCS.
+const MAX_FRAME: u16 = dataplane::uvale::BUF_SIZE as u16;
 /// Most frames a batch.
 const BURST: u32 = 512;
 /// How long round trips are measured: as long as the throughput, but not longer than this.
@@ -42,9 +41,11 @@ pub struct Request<'a> {
 /// Carries a benchmark command out.
 pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let bench = request.bench;
-    bench.check(Some(BUF_SIZE as u16))?;
-    check_dataplanes(request)?;
-    let cpus = Cpus::choose(request)?;
+    bench.check(Some(MAX_FRAME))?;
+    let planes = registry::find_all(&bench.dataplane)?;
+    let given = bench.given().into_iter().chain(request.vm.into_iter().flat_map(VmArgs::given));
+    registry::check_options(&planes, &given.collect::<Vec<_>>())?;
+    let placement = Placement::choose(bench, request.topology.stations.len())?;
     let output = Output::prepare(request.output)?;
     let interrupt = Interrupt::install()?;
     let sizes = bench.size.len() as u32;
@@ -57,11 +58,11 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
 
     let mut document = ResultDocument::new(
         provenance::manifest(),
-        Plan { trials: total, dataplanes: bench.dataplane.clone() },
+        Plan { trials: total, dataplanes: planes.iter().map(|plane| plane.name().to_owned()).collect() },
     );
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
-    let mut labs = bring_up(request, &cpus, &run_dir, interrupt, &progress, &mut document)?;
-    let measured = measure(request, &cpus, &mut labs, interrupt, &progress, &mut document, &output);
+    let mut labs = bring_up(request, &planes, &placement, &run_dir, interrupt, &progress, &mut document)?;
+    let measured = measure(request, &placement, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
@@ -72,74 +73,10 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     measured.and(shown).and(ended)
 }
 
-/// Refuses options that the dataplanes asked for do not have.
-fn check_dataplanes(request: &Request<'_>) -> Result<(), Fail> {
-    let has = |name: &str| request.bench.dataplane.iter().any(|dataplane| dataplane == name);
-    let kernel = has("vale") || has("vale-virtio");
-    let needs =
-        |option: &str, dataplane: &str| Err(Fail::usage(format!("{option} needs --dataplane {dataplane}")));
-    if request.bench.slots.is_some() && kernel {
-        return Err(Fail::usage(
-            "--slots sets the rings of uvale; those of the kernel's VALE are as its module makes them",
-        ));
-    }
-    match request.vm {
-        Some(vm) if vm.link == LinkChoice::Pipe && !kernel => needs("--link pipe", "vale or vale-virtio"),
-        Some(vm) if vm.klooptx.is_some() && !has("vale") => needs("--klooptx", "vale"),
-        Some(vm) if vm.klooprx.is_some() && !has("vale") => needs("--klooprx", "vale"),
-        _ => Ok(()),
-    }
-}
-
-/// Which processors the busy threads get, and so what they may do when idle.
-struct Cpus {
-    switch: Option<usize>,
-    stations: Vec<usize>,
-    idle: Idle,
-}
-
-impl Cpus {
-    /// As `--pin` says: the first for the switch, the others for the stations in order, from the front again when
-    /// they run out. Without it every busy thread gets a processor of its own if there are enough.
-    fn choose(request: &Request<'_>) -> Result<Cpus, Fail> {
-        let usable: Vec<usize> = usable_cpus().into_iter().map(|cpu| cpu as usize).collect();
-        let stations = request.topology.stations.len();
-        let busy = 1 + stations;
-        let by_load = |processors| match request.bench.idle {
-            IdleChoice::Auto => Idle::by_load(busy, processors),
-            IdleChoice::Poll => Idle::Poll,
-            IdleChoice::Nap => Idle::Nap,
-        };
-        let Some(list) = &request.bench.pin else {
-            let pin = busy <= usable.len();
-            // The engine goes first: the first processor tends to be where the caller's caches are warm.
-            let stations = if pin { usable[..stations].to_vec() } else { Vec::new() };
-            return Ok(Cpus { switch: pin.then(|| usable[busy - 1]), stations, idle: by_load(usable.len()) });
-        };
-        let list: Vec<usize> = list.iter().map(|&cpu| cpu as usize).collect();
-        if let Some(missing) = list.iter().find(|cpu| !usable.contains(cpu)) {
-            let usable = usable.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
-            let sentence = format!("--pin names processor {missing}; this process may use {usable}");
-            return Err(Fail::usage(sentence));
-        }
-        let Some((&switch, rest)) = list.split_first() else {
-            return Err(Fail::usage("--pin names no processor"));
-        };
-        let rest = if rest.is_empty() { &list[..] } else { rest };
-        let distinct: std::collections::BTreeSet<_> = list.iter().take(busy).collect();
-        let stations = rest.iter().copied().cycle().take(stations).collect();
-        Ok(Cpus { switch: Some(switch), stations, idle: by_load(distinct.len()) })
-    }
-
-    /// Of each ring: as asked for, or as the sharing of processors demands.
-    fn slots(&self, bench: &BenchArgs) -> u32 {
-        bench.slots.unwrap_or(self.idle.slots())
-    }
-}
-
 fn bring_up(
     request: &Request<'_>,
-    cpus: &Cpus,
+    planes: &[Arc<dyn Dataplane>],
+    placement: &Placement,
     run_dir: &RunDir,
     interrupt: &Interrupt,
     progress: &Progress,
@@ -152,6 +89,7 @@ fn bring_up(
             let host = guests::GuestHost::find(vm, progress)?;
             document.manifest.qemu = Some(host.qemu());
             document.manifest.guest_kernel = Some(host.kernel());
+            document.manifest.guest_memory = Some(host.memory());
             document.manifest.accelerator = host.accelerator();
             if host.accelerator() == Accelerator::Tcg {
                 document.warnings.push(Warning::Tcg);
@@ -161,14 +99,25 @@ fn bring_up(
         }
         None => None,
     };
-    let setting = Setting { topology: &request.topology, guests: host.as_ref(), run_dir, interrupt };
-    for name in &request.bench.dataplane {
+    let facts = Facts::for_run(host.as_ref());
+    let wanted = request.topology.wanted(request.vm);
+    let setting = Setting {
+        topology: &request.topology,
+        bench: request.bench,
+        vm: request.vm,
+        placement,
+        guests: host.as_ref(),
+        run_dir,
+        interrupt,
+    };
+    for plane in planes {
+        let name = plane.name();
+        dataplane::check_host(plane.as_ref(), &facts, &wanted)?;
         if with_guests {
             progress.stage(&format!("booting {} ({name})", count(request.topology.vms(), "guest")));
         }
-        let mut lab =
-            bring_up_one(name, &setting, request, cpus).context_with(|| format!("cannot bring up {name}"))?;
-        trial::teach(&mut lab, interrupt)?;
+        let mut lab = plane.bring_up(&setting).context_with(|| format!("cannot bring up {name}"))?;
+        lab.awake(|lab| trial::teach(lab, interrupt))?;
         document.manifest.vms.append(&mut lab.vms.clone());
         document.manifest.pinning.append(&mut lab.pinning.clone());
         labs.push(lab);
@@ -183,40 +132,9 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-fn bring_up_one(name: &str, setting: &Setting<'_>, request: &Request<'_>, cpus: &Cpus) -> Result<Lab, Fail> {
-    let guests = match name {
-        "vale" => vale::Guests::Ptnet,
-        "vale-virtio" => vale::Guests::Virtio,
-        _ => {
-            let options = uvale::Options {
-                slots: cpus.slots(request.bench),
-                buf_size: BUF_SIZE,
-                switch_cpu: cpus.switch,
-                station_cpus: cpus.stations.clone(),
-                idle: cpus.idle,
-            };
-            return uvale::bring_up(setting, &options);
-        }
-    };
-    let vm = request.vm;
-    let options = vale::Options {
-        guests,
-        link: match vm.map(|vm| vm.link) {
-            Some(LinkChoice::Pipe) => vale::Link::Pipe,
-            _ => vale::Link::Vale,
-        },
-        klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
-        klooprx: vm.and_then(|vm| vm.klooprx).map(bool::from),
-        guest_module: vm.and_then(|vm| vm.guest_module.as_deref()).map(Module::from_words),
-        station_cpus: cpus.stations.clone(),
-        idle: cpus.idle,
-    };
-    vale::bring_up(setting, &options)
-}
-
 fn measure(
     request: &Request<'_>,
-    cpus: &Cpus,
+    placement: &Placement,
     labs: &mut [Lab],
     interrupt: &Interrupt,
     progress: &Progress,
@@ -230,9 +148,9 @@ fn measure(
     // Dataplanes innermost, repeats outermost: what drifts meets all alternatives alike.
     for repeat in 1..=bench.repeat {
         for size in &bench.size {
-            for (name, lab) in bench.dataplane.iter().zip(labs.iter_mut()) {
+            for lab in labs.iter_mut() {
                 order += 1;
-                progress.trial(label(request, name, size, direction));
+                progress.trial(label(request, &lab.switch.describe().name, size, direction));
                 let spec = TrialSpec {
                     scenario: request.topology.scenario,
                     flows: flows.clone(),
@@ -240,7 +158,7 @@ fn measure(
                     size: size.clone(),
                     rate: bench.rate,
                     header_flows: bench.flows,
-                    burst: BURST.min(cpus.slots(bench) / 2).max(1),
+                    burst: BURST.min(placement.slots(bench) / 2).max(1),
                     warmup: bench.warmup,
                     duration: bench.duration,
                     window: bench.interval,
@@ -248,7 +166,7 @@ fn measure(
                     repeat,
                     order,
                 };
-                let trial = trial::run(lab, &spec, interrupt, progress)?;
+                let trial = lab.awake(|lab| trial::run(lab, &spec, interrupt, progress))?;
                 for fault in lab.switch.faults() {
                     progress.println(&fault);
                 }

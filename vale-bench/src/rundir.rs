@@ -24,6 +24,7 @@ pub use journal::Record;
 pub use process::ProcessId;
 pub use recover::{Recovered, Recovery, recover, recover_in};
 
+use crate::links;
 use journal::Journal;
 
 /// What a run directory has of its own.
@@ -143,6 +144,15 @@ impl RunDir {
         self.record(&Record::File { path: absolute })
     }
 
+    /// A name for a network interface that no other living or dead run has: `kind` is a letter, `number` tells those
+    /// of a kind apart. Writes it down, to be removed at the end of this run or by the next.
+    pub fn interface(&self, kind: char, number: usize) -> Result<String, RunDirError> {
+        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = format!("vb{}{kind}{number}", name.trim_start_matches(RUN_PREFIX));
+        self.record(&Record::Interface { name: name.clone() })?;
+        Ok(name)
+    }
+
     /// Writes down anything else that would outlive the run.
     pub fn record(&self, record: &Record) -> Result<(), RunDirError> {
         self.journal.append(record).map_err(RunDirError::io("write to", &self.path.join(JOURNAL)))
@@ -153,9 +163,11 @@ impl Drop for RunDir {
     fn drop(&mut self) {
         if let Ok(read) = journal::read(&self.path.join(JOURNAL)) {
             for record in &read.records {
-                if let Record::File { path } = record {
-                    // Usually gone already; what cannot be removed now is nothing a destructor can mend.
-                    let _ = fs::remove_file(path);
+                // Usually gone already; what cannot be removed now is nothing a destructor can mend.
+                match record {
+                    Record::File { path } => drop(fs::remove_file(path)),
+                    Record::Interface { name } => drop(links::remove(name)),
+                    Record::Owner { .. } | Record::Child(_) => {}
                 }
             }
         }

@@ -2,6 +2,8 @@
 //!
 //! A scenario knows nothing of the dataplane that will carry its frames.
 
+use crate::cli::VmArgs;
+use crate::dataplane::Wanted;
 use crate::exit::Fail;
 
 /// Where a station is.
@@ -51,10 +53,34 @@ impl Topology {
         self.stations.iter().filter(|s| s.place == Place::Guest).count()
     }
 
+    /// What a dataplane has to carry.
+    #[must_use]
+    pub fn wanted<'a>(&self, vm: Option<&'a VmArgs>) -> Wanted<'a> {
+        let at = |place| self.stations.iter().any(|s| s.place == place && s.ports > 0);
+        Wanted { host_ports: at(Place::Host), guests: at(Place::Guest), vm }
+    }
+
     /// Ports.
     #[must_use]
     pub fn ports(&self) -> usize {
         self.stations.iter().map(|s| s.ports).sum()
+    }
+
+    /// The ports two by two, where each has one partner, for what joins them by pairs; `what` does so.
+    pub fn pairs(&self, what: &str) -> Result<Vec<(usize, usize)>, Fail> {
+        let mut joined = vec![false; self.ports()];
+        let mut pairs = Vec::new();
+        for &Flow { from, to } in &self.flows {
+            if joined[from] || joined[to] || from == to {
+                return Err(Fail::usage(format!(
+                    "{what} joins ports two by two, and {} has a port with several partners",
+                    self.scenario
+                )));
+            }
+            (joined[from], joined[to]) = (true, true);
+            pairs.push((from, to));
+        }
+        Ok(pairs)
     }
 
     /// Station and place within it of every port.

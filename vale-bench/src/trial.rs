@@ -140,6 +140,7 @@ fn pass(
         }
         interrupt.sleep((until - now).min(Duration::from_millis(200)))?;
         lab.stations.iter_mut().try_for_each(|station| station.healthy())?;
+        lab.switch.healthy()?;
     }
 }
 

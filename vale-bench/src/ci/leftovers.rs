@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use netmap_rs::kernel::Control;
 use netmap_rs::portspec::PortName;
 
-use super::veth;
+use crate::links;
 
 /// How names of a check's switches begin.
 const SWITCHES: &str = "valeci";
@@ -80,7 +80,7 @@ pub fn clear(before: &Things) -> Vec<String> {
         }
     }
     for name in &left.interfaces {
-        let _ = veth::remove(name);
+        let _ = links::remove(name);
     }
     let still = Things::now();
     let tell = |name: &String, there: bool| {

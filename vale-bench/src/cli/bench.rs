@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, value_parser};
 use pktgen::spec::Rate;
 
+use super::vhost::{GuestDriverChoice, GuestMemory, VhostArgs, guest_memory};
 use super::{FormatChoice, values};
 use crate::exit::Fail;
 use crate::result::Direction;
@@ -119,6 +120,9 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(4..=4096),
         help_heading = "What to measure")]
     pub slots: Option<u32>,
+    /// Options of vhost-user dataplanes.
+    #[command(flatten)]
+    pub vhost: VhostArgs,
 
     /// Measured part of a trial: 5, 500ms, 2m
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_positive_duration,
@@ -156,6 +160,11 @@ pub enum IdleChoice {
 }
 
 impl BenchArgs {
+    /// Options of certain dataplanes that were given, as they are typed.
+    pub fn given(&self) -> Vec<&'static str> {
+        self.slots.map(|_| "--slots").into_iter().chain(self.vhost.given()).collect()
+    }
+
     /// One way or both.
     pub fn direction(&self) -> Direction {
         if self.bidir { Direction::Bidi } else { Direction::Uni }
@@ -245,9 +254,26 @@ pub struct VmArgs {
     /// Whether a thread of the host polls the guests' receive rings (ptnet) [default: QEMU's]
     #[arg(long, value_enum, value_name = "ON|OFF")]
     pub klooprx: Option<Switched>,
+    /// Where guests' memory lies: memfd, hugetlb (the host's huge pages) or hugetlb:FOLDER
+    #[arg(long, value_name = "WHERE", default_value = "memfd", value_parser = guest_memory)]
+    pub guest_memory: GuestMemory,
+    /// What drives virtio-net in the guests of vhost-user dataplanes [default: dpdk]
+    #[arg(long, value_enum, value_name = "DRIVER")]
+    pub guest_driver: Option<GuestDriverChoice>,
     /// Keep the guests' console output in this directory
     #[arg(long, value_name = "DIR")]
     pub keep_console: Option<PathBuf>,
+}
+
+impl VmArgs {
+    /// Options of certain dataplanes that were given, as they are typed.
+    pub fn given(&self) -> Vec<&'static str> {
+        let pipe = (self.link == LinkChoice::Pipe).then_some("--link pipe");
+        let tx = self.klooptx.map(|_| "--klooptx");
+        let rx = self.klooprx.map(|_| "--klooprx");
+        let driver = self.guest_driver.map(|_| "--guest-driver");
+        [pipe, tx, rx, driver].into_iter().flatten().collect()
+    }
 }
 
 /// Options of the result.

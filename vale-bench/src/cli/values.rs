@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::traffic::RewriteMac;
-use crate::catalogue;
+use crate::dataplane::registry;
 use crate::units::{SizeSpec, parse_cpus, parse_rate, parse_sizes, parse_slot_length};
 use pktgen::spec::{Rate, Sizes};
 
@@ -146,7 +146,7 @@ pub(super) fn guests(text: &str) -> Result<u32, String> {
 
 /// The name of a dataplane of this program.
 pub(super) fn dataplane(text: &str) -> Result<String, String> {
-    catalogue::dataplane(text).map(|entry| entry.name.to_owned())
+    registry::find(text).map(|_| text.to_owned())
 }
 
 /// A switch's name by VALE's rules (`nm_bdg_name_validate` in netmap's `netmap_bdg.c`).

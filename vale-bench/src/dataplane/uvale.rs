@@ -1,6 +1,7 @@
 //! The embedded VALE: a switch thread of this process, host ports in memfds, guest ports in the guests' RAM.
 
-use super::{Lab, LabPort, Moved, Setting, Switch, mac};
+use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted, mac};
+use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::guests::{GuestPlan, Plug};
 use crate::result::{self, Accelerator};
@@ -17,77 +18,56 @@ use uvale::{PortId, SwitchConfig};
 /// Name of the switch in every lab.
 const SWITCH: &str = "vale0";
 
+/// Bytes of every buffer of a port, netmap's default.
+pub const BUF_SIZE: u32 = 2048;
+
+/// The dataplane.
+#[derive(Debug, Clone, Copy)]
+pub struct Uvale;
+
+impl Dataplane for Uvale {
+    fn name(&self) -> &str {
+        "uvale"
+    }
+
+    fn what(&self) -> &str {
+        "VALE's forwarding in this process, ports in memory shared with the guest"
+    }
+
+    fn options(&self) -> &'static [&'static str] {
+        &["--slots"]
+    }
+
+    fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {
+        if wanted.guests { facts.guests.lacks() } else { Vec::new() }
+    }
+
+    fn bring_up(&self, setting: &Setting<'_>) -> Result<Lab, Fail> {
+        let placement = setting.placement;
+        let options = Options {
+            slots: placement.slots(setting.bench),
+            buf_size: BUF_SIZE,
+            switch_cpu: placement.switch,
+            station_cpus: placement.stations.clone(),
+            idle: placement.idle,
+        };
+        bring_up(setting, &options)
+    }
+}
+
 /// How to bring it up.
 #[derive(Debug, Clone)]
-pub struct Options {
+struct Options {
     /// Slots of every ring.
-    pub slots: u32,
+    slots: u32,
     /// Bytes of every buffer.
-    pub buf_size: u32,
+    buf_size: u32,
     /// Processor of the switch.
-    pub switch_cpu: Option<usize>,
+    switch_cpu: Option<usize>,
     /// Processors of the stations, in order; none beyond the end.
-    pub station_cpus: Vec<usize>,
+    station_cpus: Vec<usize>,
     /// What to do without work.
-    pub idle: Idle,
-}
-
-/// What switch and engines do without work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Idle {
-    /// Poll: every busy thread has a processor of its own.
-    Poll,
-    /// Take naps: busy threads share processors, and a poller would keep others from theirs.
-    Nap,
-}
-
-impl Idle {
-    /// By the number of busy threads and of processors.
-    #[must_use]
-    pub fn by_load(busy_threads: usize, processors: usize) -> Idle {
-        if busy_threads <= processors { Idle::Poll } else { Idle::Nap }
-    }
-
-    /// For the switch.
-    #[must_use]
-    pub fn of_switch(self) -> uvale::IdlePolicy {
-        match self {
-            Idle::Poll => uvale::IdlePolicy { spin_rounds: 20_000, nap_us: 20, sleep_after_us: 5_000 },
-            Idle::Nap => uvale::IdlePolicy { spin_rounds: 20, nap_us: 50, sleep_after_us: 5_000 },
-        }
-    }
-
-    /// For engines.
-    #[must_use]
-    pub fn of_engines(self) -> pktgen::spec::IdlePolicy {
-        match self {
-            Idle::Poll => {
-                pktgen::spec::IdlePolicy { spin: 20_000, nap_us: 20, longest_nap_us: 0, wait_after_us: 5_000 }
-            }
-            Idle::Nap => {
-                pktgen::spec::IdlePolicy { spin: 200, nap_us: 50, longest_nap_us: 500, wait_after_us: 5_000 }
-            }
-        }
-    }
-
-    /// Slots a ring should have: VALE's own default, and more where whoever has to empty it may be kept from its
-    /// processor for several ticks of the scheduler.
-    #[must_use]
-    pub fn slots(self) -> u32 {
-        match self {
-            Idle::Poll => 1024,
-            Idle::Nap => 4096,
-        }
-    }
-
-    /// As results call it.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Idle::Poll => "poll",
-            Idle::Nap => "nap",
-        }
-    }
+    idle: Idle,
 }
 
 impl Options {
@@ -101,7 +81,7 @@ impl Options {
     }
 }
 
-struct Uvale {
+struct Embedded {
     switch: Arc<uvale::Switch>,
     ports: Vec<PortId>,
     accelerator: Accelerator,
@@ -109,13 +89,12 @@ struct Uvale {
     options: Options,
 }
 
-/// Brings `topology` up.
-pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
+fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let topology = setting.topology;
     let guests = topology.stations.iter().filter(|station| station.place == Place::Guest);
     let plans =
         guests.map(|plan| GuestPlan { name: plan.name.clone(), ports: vec![Plug::Doorbell; plan.ports] });
-    let machines = setting.boot(&plans.collect::<Vec<_>>(), &[], &options.station_cpus)?;
+    let machines = setting.boot(&plans.collect::<Vec<_>>(), &[])?;
     let config =
         SwitchConfig { name: SWITCH.into(), cpu: options.switch_cpu, idle: options.idle.of_switch() };
     let switch = Arc::new(uvale::Switch::start(config).map_err(Fail::failed)?);
@@ -172,7 +151,7 @@ pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let guests = !vms.is_empty();
     let idle = options.idle.of_engines();
     let accelerator = setting.accelerator();
-    let switch = Uvale { switch, ports: ids, accelerator, guests, options: options.clone() };
+    let switch = Embedded { switch, ports: ids, accelerator, guests, options: options.clone() };
     Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
 }
 
@@ -191,7 +170,7 @@ fn add_guest_port(
     Ok(id)
 }
 
-impl Switch for Uvale {
+impl Switch for Embedded {
     fn describe(&self) -> result::Dataplane {
         let idle = self.options.idle;
         let parameters = [

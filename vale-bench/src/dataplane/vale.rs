@@ -5,7 +5,9 @@
 //! nothing behind, however it ends. The switch runs in whoever sends, or in the threads that serve a ptnet port
 //! (kloop), and counts nothing by port: what it drops is the difference between what was sent and received.
 
-use super::{Lab, LabPort, Moved, Setting, Switch, mac};
+use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted, mac};
+use crate::cli::LinkChoice;
+use crate::doctor::Facts;
 use crate::exit::{Exit, Fail};
 use crate::guests::{GuestPlan, Plug};
 use crate::result::{self, Accelerator};
@@ -24,42 +26,94 @@ const VNET_HDR: &str = "ptnet_vnet_hdr";
 
 /// What is between a guest and its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guests {
+enum Guests {
     /// `ptnet-pci`: the guest's netmap reads and writes the port's own rings.
     Ptnet,
     /// virtio-net over QEMU's netmap back end.
     Virtio,
 }
 
-/// What connects two ports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// A VALE switch.
-    Vale,
-    /// A netmap pipe for each flow: no switch, no copy; for guests that trust each other.
-    Pipe,
+/// The dataplane, with either kind of guest's port.
+#[derive(Debug, Clone, Copy)]
+pub struct Vale {
+    guests: Guests,
+}
+
+impl Vale {
+    /// `vale`.
+    pub const PTNET: Vale = Vale { guests: Guests::Ptnet };
+    /// `vale-virtio`.
+    pub const VIRTIO: Vale = Vale { guests: Guests::Virtio };
+}
+
+impl Dataplane for Vale {
+    fn name(&self) -> &str {
+        self.guests.dataplane()
+    }
+
+    fn what(&self) -> &str {
+        match self.guests {
+            Guests::Ptnet => "the kernel's VALE, ports handed to guests by ptnet",
+            Guests::Virtio => "the kernel's VALE, guests with virtio-net before it",
+        }
+    }
+
+    fn options(&self) -> &'static [&'static str] {
+        match self.guests {
+            Guests::Ptnet => &["--link pipe", "--klooptx", "--klooprx"],
+            Guests::Virtio => &["--link pipe"],
+        }
+    }
+
+    fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {
+        let mut lacks = Vec::new();
+        if !facts.dev_netmap {
+            lacks.push(Lack::new("the netmap module", "load the netmap module, which makes /dev/netmap"));
+        }
+        if wanted.guests {
+            lacks.extend(match self.guests {
+                Guests::Ptnet => facts.guests.ptnet_lacks(),
+                Guests::Virtio => facts.guests.netmap_lacks(),
+            });
+        }
+        lacks
+    }
+
+    fn bring_up(&self, setting: &Setting<'_>) -> Result<Lab, Fail> {
+        let vm = setting.vm;
+        let options = Options {
+            guests: self.guests,
+            link: vm.map_or(LinkChoice::Vale, |vm| vm.link),
+            klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
+            klooprx: vm.and_then(|vm| vm.klooprx).map(bool::from),
+            guest_module: vm.and_then(|vm| vm.guest_module.as_deref()).map(Module::from_words),
+            station_cpus: setting.placement.stations.clone(),
+            idle: setting.placement.idle,
+        };
+        bring_up(setting, &options)
+    }
 }
 
 /// How to bring it up.
 #[derive(Debug, Clone)]
-pub struct Options {
+struct Options {
     /// What guests get.
-    pub guests: Guests,
-    /// What connects them.
-    pub link: Link,
+    guests: Guests,
+    /// What connects them: a switch, or a netmap pipe for each flow, without copies, for guests that trust each other.
+    link: LinkChoice,
     /// Whether a host thread polls the guests' transmit rings; `None` is QEMU's default.
-    pub klooptx: Option<bool>,
+    klooptx: Option<bool>,
     /// Whether a host thread polls the guests' receive rings; `None` is QEMU's default.
-    pub klooprx: Option<bool>,
+    klooprx: Option<bool>,
     /// The guests' netmap module.
-    pub guest_module: Option<Module>,
+    guest_module: Option<Module>,
     /// Processors of the stations, in order; none beyond the end.
-    pub station_cpus: Vec<usize>,
+    station_cpus: Vec<usize>,
     /// What engines do without work.
-    pub idle: super::uvale::Idle,
+    idle: Idle,
 }
 
-struct Vale {
+struct Kernel {
     options: Options,
     accelerator: Accelerator,
     guests: u32,
@@ -67,22 +121,23 @@ struct Vale {
     parameters: BTreeMap<String, String>,
 }
 
-/// Brings the topology up.
-pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
+fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let control = Control::open().map_err(host)?;
     let parameters = module_parameters().map_err(Fail::failed)?;
     let parameters: BTreeMap<String, String> =
         parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let topology = setting.topology;
-    if topology.vms() > 0 {
-        check_host(setting, options)?;
+    if topology.vms() > 0 && options.guests == Guests::Ptnet && options.guest_module.is_none() {
+        return Err(Fail::host(
+            "ptnet guests need netmap's module, built for their kernel: name it with --guest-module",
+        ));
     }
     let names = names(&control, topology, options.link)?;
     let plans = plans(topology, &names, options);
     let modules = guest_modules(options, parameters.get(VNET_HDR).map(String::as_str));
     let machines = match plans.is_empty() {
         true => Vec::new(),
-        false => setting.boot(&plans, &modules, &options.station_cpus)?,
+        false => setting.boot(&plans, &modules)?,
     };
     let mut machines = machines.into_iter();
     let (mut stations, mut ports, mut vms, mut pinning) =
@@ -114,7 +169,11 @@ pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
                     open_in_guest(&mut machine, port, options, &parameters)?;
                 }
                 let argv = machine.argv();
-                vms.push(result::Vm { name: plan.name.clone(), dataplane: options.name().into(), argv });
+                vms.push(result::Vm {
+                    name: plan.name.clone(),
+                    dataplane: options.guests.dataplane().into(),
+                    argv,
+                });
                 stations.push(Box::new(GuestStation::new(machine)));
             }
         }
@@ -123,7 +182,7 @@ pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let buf_size = parameters.get("buf_size").and_then(|size| size.parse().ok()).unwrap_or(2048u16);
     let max_frame = max_frame.min(buf_size).saturating_add(result::FCS_BYTES);
     let idle = options.idle.of_engines();
-    let switch = Vale {
+    let switch = Kernel {
         options: options.clone(),
         accelerator: setting.accelerator(),
         guests: topology.vms() as u32,
@@ -133,11 +192,9 @@ pub fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
 }
 
-impl Options {
-    /// The dataplane's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self.guests {
+impl Guests {
+    fn dataplane(self) -> &'static str {
+        match self {
             Guests::Ptnet => "vale",
             Guests::Virtio => "vale-virtio",
         }
@@ -148,37 +205,15 @@ fn host(error: KernelError) -> Fail {
     Fail::failed(error).with_exit(Exit::Host)
 }
 
-/// What guests need of this host, before anything is started.
-fn check_host(setting: &Setting<'_>, options: &Options) -> Result<(), Fail> {
-    let qemu = setting.guests.map(crate::guests::GuestHost::qemu).map(|qemu| qemu.path).unwrap_or_default();
-    let has = |device| setting.guests.is_some_and(|guests| guests.has(device, "netmap"));
-    match options.guests {
-        Guests::Ptnet if !has("ptnet-pci") => Err(Fail::host(format!(
-            "{qemu} has no ptnet device with a netmap back end: name a QEMU of the ptnet fork (3.0.95) with --qemu"
-        ))),
-        Guests::Ptnet if setting.accelerator() != Accelerator::Kvm => Err(Fail::host(
-            "ptnet guests need KVM, which does not work here: the device hands its interrupts over inside KVM. \
-             In a machine that emulates it (vale-bench in-vm --qemu …) they run",
-        )),
-        Guests::Virtio if !has("virtio-net-pci") => Err(Fail::host(format!(
-            "{qemu} was built without netmap: name one with a netmap back end with --qemu"
-        ))),
-        Guests::Ptnet if options.guest_module.is_none() => Err(Fail::host(
-            "ptnet guests need netmap's module, built for their kernel: name it with --guest-module",
-        )),
-        Guests::Ptnet | Guests::Virtio => Ok(()),
-    }
-}
-
 /// A name for every port. On a switch that nobody uses; or pipes, one a flow.
-fn names(control: &Control, topology: &Topology, link: Link) -> Result<Vec<String>, Fail> {
+fn names(control: &Control, topology: &Topology, link: LinkChoice) -> Result<Vec<String>, Fail> {
     let mut used = BTreeSet::new();
     for port in control.vale_ports() {
         used.insert(port.map_err(host)?.switch().to_owned());
     }
     let id = (0..100).find(|id| !used.contains(&format!("valevb{id}")));
     let id = id.ok_or_else(|| Fail::host("switches valevb0 to valevb99 are all in use"))?;
-    if link == Link::Vale {
+    if link == LinkChoice::Vale {
         let of_station = |plan: &crate::scenario::StationPlan| -> Vec<String> {
             let one = plan.ports == 1;
             let name = |local| if one { plan.name.clone() } else { format!("{}.{local}", plan.name) };
@@ -188,16 +223,9 @@ fn names(control: &Control, topology: &Topology, link: Link) -> Result<Vec<Strin
     }
     let mut names = vec![String::new(); topology.ports()];
     let process = std::process::id();
-    for (pipe, flow) in topology.flows.iter().enumerate() {
-        for (end, port) in [("{", flow.from), ("}", flow.to)] {
-            if !names[port].is_empty() {
-                return Err(Fail::usage(format!(
-                    "--link pipe joins ports two by two, and {} has a port with several partners",
-                    topology.scenario
-                )));
-            }
-            names[port] = format!("netmap:vb{process}{end}{pipe}");
-        }
+    for (pipe, (from, to)) in topology.pairs("--link pipe")?.into_iter().enumerate() {
+        names[from] = format!("netmap:vb{process}{{{pipe}");
+        names[to] = format!("netmap:vb{process}}}{pipe}");
     }
     Ok(names)
 }
@@ -269,13 +297,13 @@ fn open_in_guest(
     }
 }
 
-impl Switch for Vale {
+impl Switch for Kernel {
     fn describe(&self) -> result::Dataplane {
         let Options { link, klooptx, klooprx, guests, idle, .. } = &self.options;
         let polled =
             |value: &Option<bool>| value.map_or("default", |on| if on { "on" } else { "off" }).to_owned();
         let mut parameters = BTreeMap::from([
-            ("link".to_owned(), if *link == Link::Vale { "vale" } else { "pipe" }.to_owned()),
+            ("link".to_owned(), if *link == LinkChoice::Vale { "vale" } else { "pipe" }.to_owned()),
             ("idle".to_owned(), idle.label().to_owned()),
         ]);
         if self.slots > 0 {
@@ -291,7 +319,7 @@ impl Switch for Vale {
             Guests::Virtio => "virtio_net, packet socket",
         };
         result::Dataplane {
-            name: self.options.name().into(),
+            name: self.options.guests.dataplane().into(),
             accelerator: self.accelerator,
             guest_driver: (self.guests > 0).then(|| driver.into()),
             parameters,
@@ -331,12 +359,12 @@ mod tests {
     fn options(guests: Guests) -> Options {
         Options {
             guests,
-            link: Link::Vale,
+            link: LinkChoice::Vale,
             klooptx: Some(false),
             klooprx: None,
             guest_module: Some(Module::from_words("netmap.ko buf_num=8192")),
             station_cpus: Vec::new(),
-            idle: crate::dataplane::uvale::Idle::Nap,
+            idle: Idle::Nap,
         }
     }
 

@@ -1,13 +1,13 @@
 //! What there is on this host, tried out where looking is not enough.
 
-use std::env;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use pktgen::ports::dpdk;
 use rustix::process::{Resource, geteuid, getrlimit};
 
 use super::GuestFacts;
+use crate::dataplane::{ovs, testpmd};
+use crate::guests::GuestHost;
 use crate::machine;
 use crate::result::Host;
 use crate::rundir::RunDir;
@@ -28,6 +28,10 @@ pub struct Facts {
     pub lock_limit_bytes: Option<u64>,
     /// Whether `/dev/netmap` is there.
     pub dev_netmap: bool,
+    /// Whether `/dev/net/tun` is there, by which taps are made.
+    pub dev_tun: bool,
+    /// The version of the DPDK that ports of this program use, or why there are none.
+    pub dpdk: Result<String, String>,
     /// DPDK's testpmd.
     pub testpmd: Option<PathBuf>,
     /// An Open vSwitch with DPDK.
@@ -41,18 +45,27 @@ pub struct Facts {
 impl Facts {
     /// Finds out about this host. Takes a few seconds where a guest is started to see whether KVM works.
     pub fn gather(qemu: Option<&Path>, kernel: Option<&Path>) -> Facts {
+        Facts::with(GuestFacts::gather(qemu, kernel))
+    }
+
+    /// What a run goes by, whose guests are those of `guests`. Takes milliseconds.
+    pub fn for_run(guests: Option<&GuestHost>) -> Facts {
+        Facts::with(guests.map_or_else(GuestFacts::not_looked_for, GuestHost::facts))
+    }
+
+    fn with(guests: GuestFacts) -> Facts {
         Facts {
             host: machine::host(),
             root: geteuid().is_root(),
             net_admin: machine::has_capability(CAP_NET_ADMIN),
             lock_limit_bytes: getrlimit(Resource::Memlock).current,
+            dev_tun: Path::new("/dev/net/tun").exists(),
             dev_netmap: Path::new("/dev/netmap").exists(),
-            testpmd: find("dpdk-testpmd").or_else(|| find("testpmd")),
-            // Debian's package has the program with DPDK under a name of its own.
-            ovs_dpdk: Some(PathBuf::from("/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk"))
-                .filter(|path| is_program(path)),
+            dpdk: dpdk::version().map_err(|error| crate::exit::Fail::from(error).to_string()),
+            testpmd: testpmd::find(),
+            ovs_dpdk: ovs::find(),
             runtime_dir: try_runtime_dir(),
-            guests: GuestFacts::gather(qemu, kernel),
+            guests,
         }
     }
 }
@@ -61,26 +74,4 @@ impl Facts {
 fn try_runtime_dir() -> Result<PathBuf, String> {
     let run = RunDir::create().map_err(|error| crate::exit::Fail::from(error).to_string())?;
     Ok(run.path().parent().unwrap_or(run.path()).to_owned())
-}
-
-/// A program in PATH.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|directory| directory.join(name)).find(|path| is_program(path))
-}
-
-fn is_program(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn programs_are_found_and_other_files_are_not_programs() {
-        assert!(find("sh").is_some_and(|path| path.is_absolute()));
-        assert_eq!(find("no-such-program-here"), None);
-        assert!(!is_program(Path::new("/etc/passwd")) && !is_program(Path::new("/etc")));
-    }
 }

@@ -6,6 +6,7 @@ use qemu_ptnet::probe::KVM_TIMEOUT;
 use qemu_ptnet::{Kernel, KvmVerdict, ModuleTree, Qemu, kvm_usable};
 
 use super::{Check, Status, check, good};
+use crate::dataplane::Lack;
 use crate::exit::Fail;
 use crate::guests::MODULES;
 
@@ -20,6 +21,17 @@ pub struct QemuFound {
     pub ptnet: bool,
     /// Whether it has a netmap back end.
     pub netmap: bool,
+}
+
+impl QemuFound {
+    fn of(qemu: &Qemu) -> QemuFound {
+        QemuFound {
+            version: qemu.version.to_string(),
+            ptnet: qemu.has_device("ptnet-pci"),
+            netmap: qemu.has_netdev("netmap"),
+            path: qemu.path.clone(),
+        }
+    }
 }
 
 /// A kernel that guests can boot.
@@ -43,6 +55,20 @@ pub struct GuestFacts {
 }
 
 impl GuestFacts {
+    /// Of a host whose guests are to run on `qemu`, under KVM or not for the reason given.
+    #[must_use]
+    pub fn of(qemu: &Qemu, kernel: &Kernel, kvm: Result<(), String>) -> GuestFacts {
+        let kernel = KernelFound { path: kernel.image.clone(), release: kernel.release.clone() };
+        GuestFacts { qemu: Ok(QemuFound::of(qemu)), kvm, kernel: Ok(kernel) }
+    }
+
+    /// Of a host on which nobody looked.
+    #[must_use]
+    pub fn not_looked_for() -> GuestFacts {
+        let not = || "nobody looked for it".to_owned();
+        GuestFacts { qemu: Err(not()), kvm: Err(not()), kernel: Err(not()) }
+    }
+
     /// Looks for a QEMU and a kernel with the modules guests need, and starts a guest under KVM.
     pub fn gather(qemu: Option<&Path>, kernel: Option<&Path>) -> GuestFacts {
         let qemu = Qemu::find(qemu).map_err(sentence);
@@ -54,12 +80,7 @@ impl GuestFacts {
                 Err(error) => Err(sentence(error)),
             },
         };
-        let qemu = qemu.map(|qemu| QemuFound {
-            version: qemu.version.to_string(),
-            ptnet: qemu.has_device("ptnet-pci"),
-            netmap: qemu.has_netdev("netmap"),
-            path: qemu.path,
-        });
+        let qemu = qemu.map(|qemu| QemuFound::of(&qemu));
         let kernel = Kernel::find(kernel).map_err(sentence).and_then(|kernel| {
             let modules = ModuleTree::open(&kernel).map_err(sentence)?;
             match MODULES.iter().find(|name| !modules.has(name)) {
@@ -118,37 +139,49 @@ impl GuestFacts {
         }
     }
 
-    /// The same with netmap ports passed through to them, which KVM alone can.
-    pub(super) fn usable_by_ptnet(&self) -> Result<String, String> {
-        let usable = self.usable()?;
-        match &self.qemu {
-            Ok(QemuFound { ptnet: true, netmap: true, .. }) if self.kvm.is_ok() => Ok(usable),
-            Ok(QemuFound { ptnet: true, netmap: true, .. }) => Err("KVM missing".into()),
-            _ => Err("a QEMU with ptnet missing".into()),
-        }
+    /// What guests lack here.
+    #[must_use]
+    pub fn lacks(&self) -> Vec<Lack> {
+        let qemu = self.qemu.as_ref().err().map(|problem| Lack::new("QEMU", problem));
+        let kernel = self.kernel.as_ref().err().map(|problem| Lack::new("a guest kernel", problem));
+        qemu.into_iter().chain(kernel).collect()
     }
 
-    /// The same with netmap behind their virtio-net.
-    pub(super) fn usable_by_netmap(&self) -> Result<String, String> {
-        let usable = self.usable()?;
-        match &self.qemu {
-            Ok(QemuFound { netmap: true, .. }) => Ok(usable),
-            _ => Err("a QEMU with netmap missing".into()),
+    /// What guests lack that have netmap ports passed through to them, which KVM alone can.
+    #[must_use]
+    pub fn ptnet_lacks(&self) -> Vec<Lack> {
+        let mut lacks = self.lacks();
+        if let Ok(qemu) = &self.qemu
+            && !(qemu.ptnet && qemu.netmap)
+        {
+            let advice = "name a QEMU of the ptnet fork (3.0.95) with --qemu";
+            lacks.push(Lack::new("a QEMU with ptnet", advice));
+        } else if let Err(problem) = &self.kvm
+            && lacks.is_empty()
+        {
+            let advice = format!(
+                "the device hands its interrupts over inside KVM, and here {problem}; in a machine that emulates it \
+                 (vale-bench in-vm --qemu …) ptnet guests run"
+            );
+            lacks.push(Lack::new("KVM", advice));
         }
+        lacks
     }
 
-    /// How guests would run here, or why they cannot.
-    pub(super) fn usable(&self) -> Result<String, String> {
-        let missing: Vec<&str> =
-            [self.qemu.as_ref().err().map(|_| "QEMU"), self.kernel.as_ref().err().map(|_| "a guest kernel")]
-                .into_iter()
-                .flatten()
-                .collect();
-        match (missing.is_empty(), &self.kvm) {
-            (false, _) => Err(format!("{} missing", missing.join(" and "))),
-            (true, Ok(())) => Ok("under KVM".into()),
-            (true, Err(_)) => Ok("under TCG: to compare, not to quote".into()),
+    /// What guests lack that have netmap behind their virtio-net.
+    #[must_use]
+    pub fn netmap_lacks(&self) -> Vec<Lack> {
+        let mut lacks = self.lacks();
+        if self.qemu.as_ref().is_ok_and(|qemu| !qemu.netmap) {
+            lacks.push(Lack::new("a QEMU with netmap", "name a QEMU that was built with netmap with --qemu"));
         }
+        lacks
+    }
+
+    /// How guests that lack nothing would run here.
+    #[must_use]
+    pub fn run_under(&self) -> &'static str {
+        if self.kvm.is_ok() { "under KVM" } else { "under TCG: to compare, not to quote" }
     }
 }
 

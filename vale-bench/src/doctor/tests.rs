@@ -29,6 +29,8 @@ fn complete() -> Facts {
         net_admin: true,
         lock_limit_bytes: None,
         dev_netmap: true,
+        dev_tun: true,
+        dpdk: Ok("DPDK 22.11.11".into()),
         testpmd: Some("/usr/bin/dpdk-testpmd".into()),
         ovs_dpdk: Some("/usr/lib/ovs".into()),
         runtime_dir: Ok("/run/vale-bench".into()),
@@ -56,6 +58,8 @@ fn bare() -> Facts {
         net_admin: false,
         lock_limit_bytes: Some(8 << 20),
         dev_netmap: false,
+        dev_tun: false,
+        dpdk: Err("this program was built without DPDK".into()),
         testpmd: None,
         ovs_dpdk: None,
         runtime_dir: Err("no directory for run-time files".into()),
@@ -110,18 +114,20 @@ fn each_need_is_told_on_its_own() {
 
 #[test]
 fn only_what_exists_is_offered() {
-    let offered: Vec<_> = diagnose(&complete()).abilities.iter().map(|a| (a.dataplane, a.scenario)).collect();
+    let offered: Vec<_> =
+        diagnose(&complete()).abilities.into_iter().map(|a| (a.dataplane, a.scenario)).collect();
     let scenarios = ["p2p", "p2v", "v2p", "v2v"];
-    let all =
-        ["uvale", "vale", "vale-virtio"].map(|dataplane| scenarios.map(|scenario| (dataplane, scenario)));
-    assert_eq!(offered, all.concat());
+    let all = registry::all();
+    let all = all.iter().flat_map(|plane| scenarios.map(|scenario| (plane.name().to_owned(), scenario)));
+    assert_eq!(offered, all.collect::<Vec<_>>());
 }
 
 #[test]
 fn the_kernels_vale_needs_more_and_ptnet_the_most() {
     let note = |facts: &Facts, dataplane: &str, scenario: &str| {
         let abilities = diagnose(facts).abilities;
-        let found = abilities.into_iter().find(|a| (a.dataplane, a.scenario) == (dataplane, scenario));
+        let found =
+            abilities.into_iter().find(|a| (a.dataplane.as_str(), a.scenario) == (dataplane, scenario));
         found.map(|ability| (ability.runs, ability.note)).unwrap()
     };
     let mut facts = complete();

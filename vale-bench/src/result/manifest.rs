@@ -152,6 +152,9 @@ pub struct Manifest {
     pub qemu: Option<Qemu>,
     /// The guests' kernel; null without guests.
     pub guest_kernel: Option<GuestKernel>,
+    /// Where the guests' memory lies: `memfd`, `hugetlb` or `hugetlb:FOLDER`; null without guests.
+    #[serde(default)]
+    pub guest_memory: Option<String>,
     /// The guests.
     pub vms: Vec<Vm>,
     /// Threads that were bound to processors; empty when none was.

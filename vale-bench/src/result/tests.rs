@@ -73,6 +73,7 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
             version: "QEMU emulator version 7.2.0 (Debian 1:7.2)".into(),
         }),
         guest_kernel: None,
+        guest_memory: None,
         vms: vec![Vm { name: "vm1".into(), dataplane: "uvale".into(), argv: vec!["qemu".into()] }],
         pinning: Vec::new(),
     };

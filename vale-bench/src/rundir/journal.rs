@@ -30,6 +30,11 @@ pub enum Record {
         /// Where.
         path: PathBuf,
     },
+    /// A network interface of a name that no other run makes ([`super::RunDir::interface`]).
+    Interface {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// An open journal.

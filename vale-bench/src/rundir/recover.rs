@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::journal::{self, Record};
 use super::process::{Ended, ProcessId, boot_id};
 use super::{JOURNAL, RUN_PREFIX, RunDirError, base, runtime_dir};
+use crate::links;
 
 /// What was done about one dead run; shown, it is a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Recovered {
     pub ended: Vec<ProcessId>,
     /// Files outside the directory that were removed.
     pub removed: Vec<PathBuf>,
+    /// Network interfaces that were removed.
+    pub interfaces: Vec<String>,
     /// What could not be cleaned up; then the directory stays for the next try.
     pub problems: Vec<String>,
 }
@@ -37,6 +40,9 @@ impl fmt::Display for Recovered {
         }
         for path in &self.removed {
             write!(f, ", removed {}", path.display())?;
+        }
+        for name in &self.interfaces {
+            write!(f, ", removed the interface {name}")?;
         }
         for problem in &self.problems {
             write!(f, "; {problem}")?;
@@ -110,8 +116,14 @@ fn find_dead(base: &Path) -> io::Result<Vec<(PathBuf, File)>> {
 
 /// Ends and removes what the journal names, then the directory; `_lock` keeps others away meanwhile.
 fn clean(path: PathBuf, _lock: File) -> Recovered {
-    let mut done =
-        Recovered { path, owner: None, ended: Vec::new(), removed: Vec::new(), problems: Vec::new() };
+    let mut done = Recovered {
+        path,
+        owner: None,
+        ended: Vec::new(),
+        removed: Vec::new(),
+        interfaces: Vec::new(),
+        problems: Vec::new(),
+    };
     let journal = match journal::read(&done.path.join(JOURNAL)) {
         Ok(journal) => journal,
         Err(error) if error.kind() == io::ErrorKind::NotFound => journal::Read::default(),
@@ -135,6 +147,11 @@ fn clean(path: PathBuf, _lock: File) -> Recovered {
                 }
             },
             Record::Child(_) => {} // the machine was restarted since, and no process outlives that
+            Record::Interface { name } if !same_boot || !links::exists(&name) => {}
+            Record::Interface { name } => match links::remove(&name) {
+                Ok(()) => done.interfaces.push(name),
+                Err(error) => done.problems.push(format!("cannot remove the interface {name}: {error}")),
+            },
             Record::File { path } => match fs::remove_file(&path) {
                 Ok(()) => done.removed.push(path),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
