@@ -181,8 +181,7 @@ fn reference(name: String, goals: &[Goal], mut system: System) -> Vector {
             break;
         }
         let (load, duration) = line.split_once(' ').unwrap();
-        let attempt =
-            Attempt { load_pps: load.parse().unwrap(), duration_s: duration.parse().unwrap() };
+        let attempt = Attempt { load_pps: load.parse().unwrap(), duration_s: duration.parse().unwrap() };
         let outcome = system.measure(attempt);
         writeln!(to, "{} {}", outcome.intended_frames, outcome.forwarded_frames).unwrap();
         vector.trials.push((attempt, outcome));
@@ -243,7 +242,8 @@ fn halving(goal: &Goal, mut system: System) -> f64 {
 /// Median seconds of trials over many capacities: of MLRsearch, and of halving.
 fn times(goal: &Goal, rule: Rule) -> (f64, f64) {
     let systems = (0..21).map(|seed| System::new(rule, CAPACITY_PPS * (1.0 + seed as f64 / 7.0), seed));
-    let pairs = systems.map(|system| (mlr(std::slice::from_ref(goal), system.clone()).0, halving(goal, system)));
+    let pairs =
+        systems.map(|system| (mlr(std::slice::from_ref(goal), system.clone()).0, halving(goal, system)));
     let (mut ours, mut theirs): (Vec<f64>, Vec<f64>) = pairs.unzip();
     let median = |times: &mut Vec<f64>| {
         times.sort_by(f64::total_cmp);

@@ -143,6 +143,20 @@ fn processors() {
 }
 
 #[test]
+fn searches() {
+    let bench = Bench::idle();
+    refused(&bench, "p2p --search nrd", 2, &["did you mean ndr?"]);
+    refused(&bench, "p2p --search ndr --search-width 100%", 2, &["--search-width", "part of a whole"]);
+    refused(&bench, "p2p --search-width 1%", 2, &["--search"]);
+    refused(&bench, "p2p --search ndr --duration 3", 2, &["--duration", "--search"]);
+    refused(&bench, "p2p --search ndr --rate 1M", 2, &["--max-load"]);
+    refused(&bench, "p2p --search soak", 2, &["a soak test needs a load"]);
+    refused(&bench, "p2p --search mrr,soak", 2, &["a soak test needs a load"]);
+    std::fs::write(bench.path("goals.toml"), "[[goal]]\nname = \"g\"\nwidht = \"1%\"\n").unwrap();
+    refused(&bench, "p2p --search goals.toml", 2, &["goals.toml, line 3, column 1", "did you mean width?"]);
+}
+
+#[test]
 fn outputs() {
     let bench = Bench::idle();
     std::fs::create_dir(bench.path("folder")).unwrap();

@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod in_vm;
+mod search;
 mod switch;
 mod traffic;
 mod vale;
@@ -20,6 +21,7 @@ pub use bench::{
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use in_vm::InVmArgs;
+pub use search::SearchArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RunArgs, RxArgs, SizeArgs,

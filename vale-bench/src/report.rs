@@ -10,6 +10,7 @@ mod figure;
 mod group;
 mod json;
 mod markdown;
+mod search;
 mod table;
 mod text;
 

@@ -17,6 +17,7 @@ mod manifest;
 mod number;
 mod port;
 mod rate;
+mod search;
 mod time;
 mod trial;
 mod warning;
@@ -32,6 +33,10 @@ pub use port::{
 };
 pub use rate::{
     Accounting, DirectionThroughput, FCS_BYTES, L1_OVERHEAD_BYTES, Rates, Throughput, l1_bits, l2_bits,
+};
+pub use search::{
+    BackToBack, GoalResult, Irregular, LoadBound, MaxReceiveRate, SearchGoal, SearchMethod, SearchRecord,
+    SearchTrial, TrialPurpose,
 };
 pub use time::rfc3339;
 pub use trial::{Accelerator, Dataplane, Direction, FrameSize, Offered, Trial};
@@ -52,7 +57,7 @@ pub enum SchemaId {
 /// What was asked for, so that a reader can tell what is missing and in which order to show the rest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
-    /// Trials the run set out to make.
+    /// Trials the run set out to make; or searches, where it set out to search.
     pub trials: u32,
     /// Dataplanes in the order in which they were asked for; ratios are to the first.
     pub dataplanes: Vec<String>,
@@ -85,8 +90,11 @@ pub struct ResultDocument {
     pub skipped: Vec<Skipped>,
     /// Warnings that concern every trial.
     pub warnings: Vec<Warning>,
-    /// The trials, in the order in which they were made.
+    /// The trials, in the order in which they were made; those of searches are in `searches`.
     pub trials: Vec<Trial>,
+    /// The searches, in the order in which they ended.
+    #[serde(default)]
+    pub searches: Vec<SearchRecord>,
 }
 
 impl ResultDocument {
@@ -100,13 +108,15 @@ impl ResultDocument {
             skipped: Vec::new(),
             warnings: Vec::new(),
             trials: Vec::new(),
+            searches: Vec::new(),
         }
     }
 
-    /// All warnings, those of the run first, each with the trial it belongs to.
+    /// All warnings, those of the run first and those of searches last, each with the trial it belongs to.
     pub fn all_warnings(&self) -> impl Iterator<Item = (Option<&Trial>, &Warning)> {
         let of_trials = self.trials.iter().flat_map(|t| t.warnings.iter().map(move |w| (Some(t), w)));
-        self.warnings.iter().map(|w| (None, w)).chain(of_trials)
+        let of_searches = self.searches.iter().flat_map(|s| s.warnings.iter().map(|w| (None, w)));
+        self.warnings.iter().map(|w| (None, w)).chain(of_trials).chain(of_searches)
     }
 }
 

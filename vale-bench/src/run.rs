@@ -2,11 +2,14 @@
 //!
 //! Whatever happens on the way, what was measured is kept and what was started is ended.
 
+mod searches;
+
 use crate::cli::{BenchArgs, IdleChoice, LinkChoice, VmArgs};
 use crate::commands::Output;
 use crate::dataplane::uvale::{self, Idle};
 use crate::dataplane::{Lab, Setting, vale};
 use crate::exit::{Fail, FailContext};
+use crate::goals::{self, Method};
 use crate::guests;
 use crate::interrupt::Interrupt;
 use crate::machine::usable_cpus;
@@ -44,11 +47,13 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let bench = request.bench;
     bench.check(Some(BUF_SIZE as u16))?;
     check_dataplanes(request)?;
+    let methods = goals::methods(&bench.search)?;
+    searches::check(request, &methods)?;
     let cpus = Cpus::choose(request)?;
     let output = Output::prepare(request.output)?;
     let interrupt = Interrupt::install()?;
     let sizes = bench.size.len() as u32;
-    let total = sizes * bench.repeat * bench.dataplane.len() as u32;
+    let total = sizes * bench.repeat * bench.dataplane.len() as u32 * methods.len().max(1) as u32;
     let progress = Progress::new(total, request.output.quiet);
     for line in rundir::recover()?.describe() {
         progress.println(&line);
@@ -61,14 +66,15 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     );
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
     let mut labs = bring_up(request, &cpus, &run_dir, interrupt, &progress, &mut document)?;
-    let measured = measure(request, &cpus, &mut labs, interrupt, &progress, &mut document, &output);
+    let measured = measure(request, &methods, &cpus, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
     }
     let ended = labs.iter_mut().try_for_each(Lab::shut_down);
     drop(labs);
-    let shown = if document.trials.is_empty() { output.keep(&document) } else { output.finish(&document) };
+    let nothing = document.trials.is_empty() && document.searches.is_empty();
+    let shown = if nothing { output.keep(&document) } else { output.finish(&document) };
     measured.and(shown).and(ended)
 }
 
@@ -214,8 +220,10 @@ fn bring_up_one(name: &str, setting: &Setting<'_>, request: &Request<'_>, cpus: 
     vale::bring_up(setting, &options)
 }
 
+#[expect(clippy::too_many_arguments)] // A run's circumstances, each for one purpose.
 fn measure(
     request: &Request<'_>,
+    methods: &[Method],
     cpus: &Cpus,
     labs: &mut [Lab],
     interrupt: &Interrupt,
@@ -223,6 +231,9 @@ fn measure(
     document: &mut ResultDocument,
     output: &Output,
 ) -> Result<(), Fail> {
+    if !methods.is_empty() {
+        return searches::measure(request, methods, cpus, labs, interrupt, progress, document, output);
+    }
     let bench = request.bench;
     let direction = bench.direction();
     let flows = request.topology.flows(direction == Direction::Bidi);

@@ -3,6 +3,10 @@
 //! Everything is counted at the ports and at the switch, and sampled by one clock. The rate is the receivers'.
 //! Nothing here knows what the stations are or what carries the frames.
 
+mod burst;
+
+pub use burst::{Burst, burst};
+
 use crate::dataplane::{Lab, Moved, ip};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;

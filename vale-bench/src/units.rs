@@ -1,4 +1,4 @@
-//! What people type for sizes, rates, times and processors, and the sentences they get for typos.
+//! What people type for sizes, rates, parts, times and processors, and the sentences they get for typos.
 //!
 //! Every parser takes the whole argument and says what was wrong, where, and what would be right. Values are
 //! checked for being possible at all; whether this host has that processor or that port takes that frame is
@@ -6,11 +6,13 @@
 
 mod cpus;
 mod rate;
+mod ratio;
 mod size;
 mod time;
 
 pub use cpus::{CpuList, parse_cpus};
 pub use rate::parse_rate;
+pub use ratio::parse_ratio;
 pub use size::{
     FRAME_MAX_BYTES, FRAME_MIN_BYTES, IMIX, SizeList, SizeSpec, check_frame_size, parse_sizes,
     parse_slot_length,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, value_parser};
 use pktgen::spec::Rate;
 
-use super::{FormatChoice, values};
+use super::{FormatChoice, SearchArgs, values};
 use crate::exit::Fail;
 use crate::result::Direction;
 use crate::units::{
@@ -142,6 +142,9 @@ pub struct BenchArgs {
     /// What switch and engines do without work
     #[arg(long, value_enum, value_name = "POLICY", default_value = "auto", help_heading = "How to measure")]
     pub idle: IdleChoice,
+    /// Options of searches.
+    #[command(flatten)]
+    pub search: SearchArgs,
 }
 
 /// What switch and engines do without work.

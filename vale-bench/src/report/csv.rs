@@ -1,11 +1,12 @@
-//! For notebooks: one row a trial, every figure with its unit in the header.
+//! For notebooks: one row a trial, every figure with its unit in the header; and one for each goal of each search,
+//! which has the circumstances of its trials and no figures but its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::{Report, ReportError, View};
-use crate::result::{Latency, Offered, ResultDocument, Trial};
+use crate::result::{GoalResult, Latency, Offered, ResultDocument, SearchRecord, Trial};
 use crate::stats::Summary;
 
 /// Writes CSV (RFC 4180) with a header. What a trial does not have is left empty.
@@ -14,10 +15,24 @@ pub(super) struct Csv;
 impl Report for Csv {
     fn write(&self, document: &ResultDocument, _: &View, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut writer = ::csv::Writer::from_writer(out);
-        writer.write_record(COLUMNS.iter().map(|(name, _)| name)).map_err(io_error)?;
-        for trial in &document.trials {
+        let header = COLUMNS.iter().map(|(name, _)| name).chain(SEARCH_COLUMNS.iter().map(|(name, _)| name));
+        writer.write_record(header).map_err(io_error)?;
+        let of_searches = document.searches.iter().flat_map(|search| &search.trials).map(|trial| &trial.raw);
+        for trial in document.trials.iter().chain(of_searches) {
             let row = COLUMNS.iter().map(|(_, cell)| cell(document, trial));
+            let row = row.chain(SEARCH_COLUMNS.iter().map(|_| String::new()));
             writer.write_record(row).map_err(io_error)?;
+        }
+        for search in &document.searches {
+            let alike = search.trials.first().map(|trial| &trial.raw);
+            for result in &search.results {
+                let row = COLUMNS.iter().map(|(name, cell)| match alike {
+                    Some(trial) if CIRCUMSTANCES.contains(name) => cell(document, trial),
+                    _ => String::new(),
+                });
+                let row = row.chain(SEARCH_COLUMNS.iter().map(|(_, cell)| cell(search, result)));
+                writer.write_record(row).map_err(io_error)?;
+            }
         }
         writer.flush()?;
         Ok(())
@@ -98,6 +113,53 @@ const COLUMNS: &[(&str, Cell)] = &[
         kinds.collect::<Vec<_>>().join(";")
     }),
 ];
+
+/// Columns in which a search is like its trials.
+const CIRCUMSTANCES: [&str; 14] = [
+    "started_at",
+    "tool_version",
+    "git_revision",
+    "scenario",
+    "dataplane",
+    "accelerator",
+    "guest_driver",
+    "parameters",
+    "vms",
+    "ports",
+    "frame_size",
+    "frame_mean_bytes",
+    "direction",
+    "flows",
+];
+
+/// Makes one cell of a goal's row.
+type SearchCell = fn(&SearchRecord, &GoalResult) -> String;
+
+const SEARCH_COLUMNS: &[(&str, SearchCell)] = &[
+    ("search_method", |s, _| s.method.label().to_owned()),
+    ("search_repeat", |s, _| s.repeat.to_string()),
+    ("senders", |s, _| s.senders.to_string()),
+    ("goal", |_, r| r.goal.name.clone()),
+    ("goal_final_trial_duration_s", |_, r| r.goal.final_trial_duration_s.to_string()),
+    ("goal_duration_sum_s", |_, r| r.goal.duration_sum_s.to_string()),
+    ("goal_loss_ratio", |_, r| r.goal.loss_ratio.to_string()),
+    ("goal_exceed_ratio", |_, r| r.goal.exceed_ratio.to_string()),
+    ("goal_width", |_, r| r.goal.width.to_string()),
+    ("relevant_lower_bound_mpps", |s, r| mpps(s, r.throughput_pps())),
+    ("relevant_upper_bound_mpps", |s, r| mpps(s, r.relevant_upper_bound.as_ref().map(|b| b.load_pps))),
+    ("conditional_throughput_mpps", |s, r| mpps(s, r.conditional_throughput_pps)),
+    ("uncertain_from_mpps", |s, r| mpps(s, r.uncertainty_pps().map(|(from, _)| from))),
+    ("uncertain_to_mpps", |s, r| mpps(s, r.uncertainty_pps().map(|(_, to)| to))),
+    ("regular", |_, r| r.irregular.is_none().to_string()),
+    ("sender_limited", |_, r| r.sender_limited.to_string()),
+    ("trial_time_s", |s, _| s.trial_time_s.to_string()),
+    ("elapsed_s", |s, _| s.elapsed_s.to_string()),
+];
+
+/// A load of each sender as the rate of all.
+fn mpps(search: &SearchRecord, load_pps: Option<f64>) -> String {
+    optional(load_pps.map(|load| search.rates(load).rate_mpps))
+}
 
 fn optional(value: Option<impl Display>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()

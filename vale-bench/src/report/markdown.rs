@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::group::{Section, sections};
 use super::table::{cells, first_dataplane};
-use super::{Report, ReportError, View, text};
+use super::{Report, ReportError, View, search, text};
 use crate::result::ResultDocument;
 
 /// Writes Markdown.
@@ -25,6 +25,24 @@ impl Report for Markdown {
             }
             writeln!(out)?;
         }
+        let searches = search::searches(document);
+        for searches in &searches {
+            writeln!(out, "### {}\n", escape(&searches.title))?;
+            writeln!(out, "| {} |", searches.header.join(" | "))?;
+            let rule = (0..searches.header.len()).map(|i| if i == 0 { ":--" } else { "--:" });
+            writeln!(out, "| {} |", rule.collect::<Vec<_>>().join(" | "))?;
+            for row in &searches.rows {
+                let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+                writeln!(out, "| {} |", row.join(" | "))?;
+            }
+            writeln!(out)?;
+            for note in &searches.notes {
+                writeln!(out, "- {}", escape(note))?;
+            }
+            if !searches.notes.is_empty() {
+                writeln!(out)?;
+            }
+        }
         let mut doubts: Vec<String> = text::gaps(document);
         doubts.extend(text::warnings(document));
         for doubt in &doubts {
@@ -41,6 +59,9 @@ impl Report for Markdown {
                 ratio.map(|section| first_dataplane(document, section)),
             );
             writeln!(out, "{}\n", escape(&legend))?;
+        }
+        if let Some(legend) = search::legend(document) {
+            writeln!(out, "{}\n", escape(legend))?;
         }
         writeln!(out, "{}\n", escape(&text::circumstances(document)))?;
         writeln!(out, "```sh\n{}\n```", command(&document.manifest.command_line))?;

@@ -8,7 +8,7 @@ use comfy_table::{
 
 use super::figure::{micros, percent, significant};
 use super::group::{Row, Section, sections};
-use super::{Report, ReportError, View, text};
+use super::{Report, ReportError, View, search, text};
 use crate::result::ResultDocument;
 
 /// A rule below the header and no other lines.
@@ -38,8 +38,29 @@ impl Report for Table {
             }
             writeln!(out)?;
         }
+        for searches in search::searches(document) {
+            for line in text::wrap(&searches.title, width, "", "  ") {
+                writeln!(out, "{}", paint.bold(&line))?;
+            }
+            let (header, rows, left_out) = fit(searches.header, searches.rows, width);
+            writeln!(out, "{}", table(&header, rows, view))?;
+            if !left_out.is_empty() {
+                let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
+                paragraph(out, &text, width, "", |line| paint.dim(line))?;
+            }
+            for note in &searches.notes {
+                paragraph(out, note, width, "! ", |line| paint.yellow(line))?;
+            }
+            writeln!(out)?;
+        }
         for gap in text::gaps(document) {
             paragraph(out, &gap, width, "! ", |line| paint.red(line))?;
+        }
+        if let Some(legend) = search::legend(document) {
+            paragraph(out, legend, width, "", |line| paint.dim(line))?;
+        }
+        if sections.is_empty() && !document.searches.is_empty() {
+            paragraph(out, &text::circumstances(document), width, "", |line| paint.dim(line))?;
         }
         if !sections.is_empty() {
             let ratio = sections.iter().find(|section| section.has_ratio());
@@ -141,7 +162,7 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
 }
 
 /// Columns that give way on a narrow terminal, the first first.
-const DISPENSABLE: [&str; 4] = ["p50 µs", "min..max", "L1 Gbps", "p99 µs"];
+const DISPENSABLE: [&str; 6] = ["Sent s", "Forwarded", "p50 µs", "min..max", "L1 Gbps", "p99 µs"];
 
 /// Blanks between two columns.
 const GAP: usize = 2;

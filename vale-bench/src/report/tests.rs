@@ -1,7 +1,7 @@
 //! Reports of a made-up document.
 
 use super::*;
-use crate::result::tests::{document, every_warning, trial};
+use crate::result::tests::{document, every_warning, search, trial};
 use crate::result::{Accelerator, Latency, Skipped, Warning};
 
 fn render(document: &ResultDocument, format: Format) -> String {
@@ -237,4 +237,71 @@ fn a_closed_pipe_keeps_its_kind() {
         let error = format.report().write(&side_by_side(), &View::default(), &mut Closed).unwrap_err();
         assert!(crate::exit::Fail::from(error).is_broken_pipe(), "{format:?}");
     }
+}
+
+/// Two dataplanes, each searched twice.
+fn searched() -> ResultDocument {
+    let mut document = document(&["uvale", "vale-virtio"], Vec::new());
+    for (repeat, more) in [(1, 0.0), (2, 0.2e6)] {
+        for (name, pps) in [("vale-virtio", 1e6), ("uvale", 3e6)] {
+            let mut search = search(name, 64, pps + more);
+            search.repeat = repeat;
+            document.searches.push(search);
+        }
+    }
+    document
+}
+
+#[test]
+fn searches_have_a_row_a_goal_and_say_what_is_irregular() {
+    let text = render(&searched(), Format::Table);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    assert!(text.starts_with("v2v, 2 guests (TCG), one way, MLRsearch, 2 times\n"), "{text}");
+    let row = |name: &str, goal: &str| {
+        let mut rows = text.lines().filter(|line| line.starts_with(name));
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        rows.find_map(|line| Some(words(line)).filter(|words| words.get(2).is_some_and(|w| w == goal)))
+            .unwrap()
+    };
+    let header: Vec<String> = text.lines().nth(1).unwrap().split_whitespace().map(str::to_owned).collect();
+    assert_eq!(header[..5], ["Dataplane", "Frame", "Goal", "Mpps", "min..max"].map(str::to_owned));
+    assert_eq!(row("uvale", "ndr")[..5], ["uvale", "64", "ndr", "3.100", "3.00..3.20"].map(str::to_owned));
+    assert_eq!(row("uvale", "pdr")[3], "3.100*");
+    assert_eq!(row("vale-virtio", "ndr").last().unwrap(), "0.35");
+    let flat = text.replace("\n  ", " ");
+    assert_eq!(flat.matches("* pdr on uvale, 64: The largest load passed").count(), 1, "{text}");
+    assert!(flat.contains("its own speed was measured") && !flat.contains("No trial was made"), "{text}");
+
+    let text = render(&searched(), Format::Markdown);
+    assert!(text.contains("### v2v, 2 guests (TCG), one way, MLRsearch, 2 times"), "{text}");
+    assert!(text.contains("| uvale | 64 | ndr | 3.100 |"), "{text}");
+}
+
+#[test]
+fn searches_have_rows_of_their_own_in_csv() {
+    let text = render(&searched(), Format::Csv);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let column = |name: &str| header.iter().position(|h| h == name).unwrap_or_else(|| panic!("no {name}"));
+    let rows: Vec<::csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 4 * (2 + 2), "each trial and each goal of each search");
+    assert_eq!((&rows[0][column("goal")], &rows[0][column("sent_frames")]), ("", "1000000"));
+    let goal = &rows[8];
+    assert_eq!((&goal[column("goal")], &goal[column("sent_frames")]), ("ndr", ""));
+    assert_eq!((&goal[column("dataplane")], &goal[column("frame_size")]), ("vale-virtio", "64"));
+    assert_eq!(&goal[column("relevant_lower_bound_mpps")], "1");
+    assert_eq!((&goal[column("regular")], &rows[9][column("regular")]), ("true", "false"));
+}
+
+#[test]
+fn loss_over_time_grows_and_ends_with_the_account() {
+    let mut trial = trial("uvale", 64, 1, 1000, 30);
+    let window = |tx, rx| crate::result::Window {
+        start_ns: 0,
+        end_ns: 1,
+        ports: vec![crate::result::WindowPort { tx_frames: tx, rx_frames: rx }],
+    };
+    // 50 are missing at the end of the first window, of which 40 arrive later; 20 more are lost in the last.
+    trial.windows = vec![window(300, 250), window(300, 330), window(300, 310), window(100, 70)];
+    assert_eq!(trial.lost_by_window(), [10, 10, 10, 30]);
 }

@@ -37,7 +37,9 @@ impl Merged<'_> {
 pub(super) fn warnings(document: &ResultDocument) -> Vec<String> {
     let mut merged: Vec<Merged<'_>> = Vec::new();
     // TCG is said even where whoever made the document forgot to warn.
-    if document.trials.iter().any(|trial| trial.dataplane.accelerator == Accelerator::Tcg) {
+    let dataplanes = document.trials.iter().map(|trial| &trial.dataplane);
+    let mut dataplanes = dataplanes.chain(document.searches.iter().map(|search| &search.dataplane));
+    if dataplanes.any(|dataplane| dataplane.accelerator == Accelerator::Tcg) {
         merged.push(Merged { worst: &Warning::Tcg, trials: 0, varies: false });
     }
     for (trial, warning) in document.all_warnings() {
@@ -62,16 +64,17 @@ pub(super) fn warnings(document: &ResultDocument) -> Vec<String> {
 pub(super) fn gaps(document: &ResultDocument) -> Vec<String> {
     let mut gaps = Vec::new();
     if let Some(reason) = &document.incomplete {
+        let thing = if document.searches.is_empty() { "trial" } else { "measurement" };
         gaps.push(format!(
             "Incomplete: {} of {} were made ({reason}).",
-            document.trials.len(),
-            figure::count(document.plan.trials, "trial")
+            document.trials.len() + document.searches.iter().filter(|s| s.incomplete.is_none()).count(),
+            figure::count(document.plan.trials, thing)
         ));
     }
     for skipped in &document.skipped {
         gaps.push(format!("Not run: {} on {}: {}", skipped.scenario, skipped.dataplane, skipped.reason));
     }
-    if document.trials.is_empty() && gaps.is_empty() {
+    if document.trials.is_empty() && document.searches.is_empty() && gaps.is_empty() {
         gaps.push("No trial was made.".into());
     }
     gaps

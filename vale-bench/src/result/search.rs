@@ -149,7 +149,8 @@ impl GoalResult {
     /// Loads between which the throughput may be by what was seen: the bounds, and all loads at which trials
     /// contradict each other.
     pub fn uncertainty_pps(&self) -> Option<(f64, f64)> {
-        let lower = self.throughput_pps().or(self.relevant_upper_bound.as_ref().map(|bound| bound.load_pps))?;
+        let lower =
+            self.throughput_pps().or(self.relevant_upper_bound.as_ref().map(|bound| bound.load_pps))?;
         let upper = self.relevant_upper_bound.as_ref().map_or(lower, |bound| bound.load_pps);
         let from = self.lowest_high_loss_pps.map_or(lower, |load| load.min(lower));
         Some((from, self.highest_low_loss_pps.map_or(upper, |load| load.max(upper))))

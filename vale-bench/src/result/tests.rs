@@ -86,6 +86,72 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
     document
 }
 
+/// A search for ndr and pdr, of two trials.
+pub(crate) fn search(dataplane: &str, size: u16, lower_pps: f64) -> SearchRecord {
+    let raw = trial(dataplane, size, 1, 1_000_000, 10);
+    let made = |purpose, load_pps| SearchTrial {
+        purpose,
+        intended_load_pps: load_pps,
+        intended_duration_s: 1.0,
+        intended_frames: 1_000_000,
+        offered_frames: 1_000_000,
+        forwarded_frames: 999_990,
+        loss_ratio: 1e-5,
+        start_s: 0.5,
+        raw: raw.clone(),
+    };
+    let bound = |load_pps| LoadBound {
+        load_pps,
+        full_low_loss_s: 3.0,
+        full_high_loss_s: 0.0,
+        short_low_loss_s: 0.2,
+        short_high_loss_s: 0.0,
+        reason: "A lower bound.".into(),
+    };
+    let result = |name: &str, loss_ratio, irregular| GoalResult {
+        goal: SearchGoal {
+            name: name.into(),
+            final_trial_duration_s: 1.0,
+            duration_sum_s: 5.0,
+            loss_ratio,
+            exceed_ratio: 0.5,
+            width: 0.005,
+            initial_trial_duration_s: 0.2,
+            preceding_targets: 2,
+            expansion: 2,
+        },
+        relevant_lower_bound: Some(bound(lower_pps)),
+        relevant_upper_bound: Some(bound(lower_pps * 1.004)),
+        conditional_throughput_pps: Some(lower_pps * (1.0 - loss_ratio / 2.0)),
+        lowest_high_loss_pps: Some(lower_pps * 0.97),
+        highest_low_loss_pps: Some(lower_pps),
+        sender_limited: false,
+        irregular,
+    };
+    SearchRecord {
+        method: SearchMethod::Mlrsearch,
+        scenario: "v2v".into(),
+        dataplane: raw.dataplane.clone(),
+        vms: 2,
+        senders: 1,
+        frame_size: raw.frame_size.clone(),
+        direction: Direction::Uni,
+        flows: 1,
+        repeat: 1,
+        min_load_pps: 1000.0,
+        max_load_pps: 5e6,
+        sender_max_pps: 4e6,
+        results: vec![result("ndr", 0.0, None), result("pdr", 0.005, Some(Irregular::NoUpperBound))],
+        max_receive_rate: None,
+        back_to_back: None,
+        trials: vec![made(TrialPurpose::WarmUp, None), made(TrialPurpose::Search, Some(lower_pps))],
+        trial_time_s: 21.4,
+        elapsed_s: 30.0,
+        incomplete: None,
+        warnings: vec![Warning::SenderLimited],
+    }
+}
+
 /// One of every warning.
 pub(crate) fn every_warning() -> Vec<Warning> {
     vec![
@@ -135,6 +201,20 @@ fn full_document() -> ResultDocument {
     };
     one.ports[0].counters.insert("forwarded".into(), u64::MAX);
     let mut document = document(&["uvale"], vec![one]);
+    let mut searched = search("uvale", 64, 3e6);
+    searched.max_receive_rate =
+        Some(MaxReceiveRate { mean: Rates::new(10, 640, 1000), std_dev_mpps: Some(0.1) });
+    searched.back_to_back = Some(BackToBack {
+        bursts_frames: vec![2000, 2048],
+        longest_tried_frames: 8_000_000,
+        mean_frames: 2024.0,
+        burst_rate_pps: 4e6,
+        drain_rate_pps: 2e6,
+        implied_buffer_s: 5.06e-4,
+        corrected_buffer_s: 2.53e-4,
+        corrected_buffer_frames: 1012.0,
+    });
+    document.searches = vec![searched];
     document.warnings = every_warning();
     document.incomplete = Some("interrupted".into());
     document.skipped =

@@ -161,3 +161,25 @@ pub struct Trial {
     /// What could be wrong with this trial.
     pub warnings: Vec<Warning>,
 }
+
+impl Trial {
+    /// Frames lost by the end of each window, all ports added up. What was only on its way is told from what was lost
+    /// by its arrival later: a frame is lost no later than when the number of missing frames stays above it for good.
+    pub fn lost_by_window(&self) -> Vec<u64> {
+        let mut missing = 0i64;
+        let mut lost: Vec<u64> = Vec::with_capacity(self.windows.len());
+        for window in &self.windows {
+            let (sent, received) =
+                window.ports.iter().fold((0, 0), |(tx, rx), port| (tx + port.tx_frames, rx + port.rx_frames));
+            missing += sent as i64 - received as i64;
+            lost.push(missing.max(0) as u64);
+        }
+        // After the last window frames still arrive; the account, made when nothing moved any more, has the end.
+        let mut least = self.accounting.sent.saturating_sub(self.accounting.received);
+        for lost in lost.iter_mut().rev() {
+            least = least.min(*lost);
+            *lost = least;
+        }
+        lost
+    }
+}

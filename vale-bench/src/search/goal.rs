@@ -106,7 +106,8 @@ impl Goal {
         if !(WIDTH_MIN..1.0).contains(&self.width) {
             return wrong(format!("a width is {WIDTH_MIN} or more and less than 1, not {}", self.width));
         }
-        if !positive(self.initial_trial_s) || !positive(self.final_trial_s) || !positive(self.duration_sum_s) {
+        if !positive(self.initial_trial_s) || !positive(self.final_trial_s) || !positive(self.duration_sum_s)
+        {
             return wrong("its trials take no time".into());
         }
         if self.initial_trial_s > self.final_trial_s {
@@ -125,7 +126,9 @@ impl Goal {
             return wrong(format!("at most {PRECEDING_MAX} targets can precede the final one"));
         }
         if self.preceding_targets == 0 && self.initial_trial_s < self.duration_sum_s {
-            return wrong("without preceding targets the first trials must be as long as all together".into());
+            return wrong(
+                "without preceding targets the first trials must be as long as all together".into(),
+            );
         }
         if !(2..=16).contains(&self.expansion) {
             return wrong(format!("an expansion is 2 to 16, not {}", self.expansion));

@@ -81,8 +81,20 @@ pub(super) fn fit(grid: &Grid, load: i64, width: i64, bounds: Bounds) -> Option<
         to = from;
     }
     Some(match load {
-        low if low < from => if measured_least { from } else { least },
-        high if high > to => if measured_most { to } else { most },
+        low if low < from => {
+            if measured_least {
+                from
+            } else {
+                least
+            }
+        }
+        high if high > to => {
+            if measured_most {
+                to
+            } else {
+                most
+            }
+        }
         _ => load,
     })
 }
@@ -104,13 +116,7 @@ impl Strategy {
 
     /// What to measure next for `target`, whose bounds are `bounds`; `None` if they are close enough.
     /// `common` is the width that targets of all goals are at.
-    pub(super) fn wish(
-        &mut self,
-        target: &Target,
-        bounds: Bounds,
-        common: i64,
-        grid: &Grid,
-    ) -> Option<Wish> {
+    pub(super) fn wish(&mut self, target: &Target, bounds: Bounds, common: i64, grid: &Grid) -> Option<Wish> {
         let refined = self.halve(target).into_iter().chain(self.initial.low).chain(self.initial.high);
         if let Some(load) = refined.into_iter().find(|&load| !bounds.make_needless(load, target.width)) {
             self.limit(target, target.width);

@@ -109,7 +109,11 @@ impl Tally {
             short(high_s),
             short(allowed_s)
         );
-        let left = if left_s > 1e-9 { format!(", whatever the other {} s brought", short(left_s)) } else { String::new() };
+        let left = if left_s > 1e-9 {
+            format!(", whatever the other {} s brought", short(left_s))
+        } else {
+            String::new()
+        };
         match self.verdict() {
             Verdict::Lower => format!("A lower bound: {facts}{left}."),
             Verdict::Upper => format!("An upper bound: {facts}{left}."),
