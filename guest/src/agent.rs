@@ -112,6 +112,11 @@ impl Agent {
                 self.open_interface(port, &name, mac, driver)
             }
             Request::Prepare { roles, idle } => self.prepare(&roles, idle).map(|()| Reply::Done),
+            Request::Floor { size, idle, length_ms } => {
+                let length = Duration::from_millis(length_ms.into()).min(ENGINE_DEADLINE);
+                let floor = pktgen::engine::floor(size, idle, None, length).map_err(|e| sentence(&e))?;
+                Ok(Reply::Floor { histogram: floor.encode() })
+            }
             Request::Phase { phase } => self.enter(phase).map(|()| Reply::Done),
             Request::Run { argv, env } => {
                 let control = &mut self.control;
@@ -219,7 +224,7 @@ impl Agent {
         let ports = ports.into_iter().zip(reports.map_err(|e| sentence(&e))?);
         Ok(ports
             .filter_map(|(n, report)| match report {
-                WorkReport::Port(report) => Some((n, report)),
+                WorkReport::Port(report) => Some((n, *report)),
                 WorkReport::Fwd(_) => None,
             })
             .collect())

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 /// Largest message in bytes: reports with histograms stay far below it.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// Name of the control channel's virtio-serial port.
@@ -160,6 +160,15 @@ pub enum Request {
         /// What to do without work.
         idle: IdlePolicy,
     },
+    /// Measure the engine's own round trips, as [`pktgen::engine::floor`] does. Answered by [`Reply::Floor`].
+    Floor {
+        /// Size of the probes, including FCS.
+        size: u16,
+        /// What to do without work.
+        idle: IdlePolicy,
+        /// For how long.
+        length_ms: u32,
+    },
     /// Bring the engine to a phase. Answered by [`Reply::Done`] when it is there.
     Phase {
         /// The phase.
@@ -196,6 +205,11 @@ pub enum Reply {
     Memory {
         /// Where it lies.
         extents: Vec<GuestExtent>,
+    },
+    /// The engine's own round trips.
+    Floor {
+        /// HDR histogram as text; [`pktgen::latency::Latency::decode`] reads it.
+        histogram: String,
     },
     /// What each port did.
     Report {

@@ -6,6 +6,7 @@ pub mod csb;
 pub mod fragment;
 pub mod kernel;
 pub mod lease;
+pub mod looped;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;
 #[cfg(target_os = "linux")]

@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod in_vm;
+mod load;
 mod switch;
 mod traffic;
 mod vale;
@@ -20,13 +21,14 @@ pub use bench::{
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use in_vm::InVmArgs;
+pub use load::{BenchLoadArgs, LoadArgs};
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RunArgs, RxArgs, SizeArgs,
     TrafficFormat, TxArgs,
 };
 pub use vale::{ValeAction, ValeArgs, ValeFormat};
-pub use values::{Cpus, Endpoint, EndpointRange, MacRange};
+pub use values::{Cpus, Endpoint, EndpointRange, MacRange, Percentages};
 
 use crate::report::Format;
 

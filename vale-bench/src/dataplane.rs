@@ -6,6 +6,7 @@
 pub mod uvale;
 pub mod vale;
 
+use crate::cost;
 use crate::exit::Fail;
 use crate::guests::{GuestHost, GuestPlan};
 use crate::interrupt::Interrupt;
@@ -66,6 +67,10 @@ pub trait Switch: Send {
     fn moved(&mut self, port: usize) -> Option<Moved>;
     /// What was wrong since it was last asked, in sentences.
     fn faults(&mut self) -> Vec<String>;
+    /// Threads of its own that move frames. None where it runs in the threads of those who send.
+    fn threads(&self) -> Vec<cost::Thread> {
+        Vec::new()
+    }
     /// Processor time its threads have used, in nanoseconds.
     fn cpu_ns(&self) -> Option<u64>;
 }

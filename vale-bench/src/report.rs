@@ -9,6 +9,7 @@ mod csv;
 mod figure;
 mod group;
 mod json;
+mod load;
 mod markdown;
 mod table;
 mod text;

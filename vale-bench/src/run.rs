@@ -9,14 +9,15 @@ use crate::dataplane::{Lab, Setting, vale};
 use crate::exit::{Fail, FailContext};
 use crate::guests;
 use crate::interrupt::Interrupt;
+use crate::load::Load;
 use crate::machine::usable_cpus;
 use crate::progress::Progress;
 use crate::provenance;
 use crate::result::{Accelerator, Direction, Plan, ResultDocument, Trial, Warning};
 use crate::rundir::{self, RunDir};
 use crate::scenario::Topology;
-use crate::trial::{self, TrialSpec};
-use crate::units::SizeSpec;
+use crate::trial::{self, LatencyPlan, TrialSpec};
+use crate::units::{SizeList, SizeSpec, check_frame_size};
 use qemu_ptnet::Module;
 use std::time::Duration;
 
@@ -47,7 +48,11 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let cpus = Cpus::choose(request)?;
     let output = Output::prepare(request.output)?;
     let interrupt = Interrupt::install()?;
-    let sizes = bench.size.len() as u32;
+    let load = Load::from_args(&bench.load, request.topology.vms() > 0)?;
+    let sizes = load.sizes().map_or_else(|| bench.size.clone(), |file| vec![file]);
+    check_frame_size(&sizes, Some(BUF_SIZE as u16)).map_err(Fail::usage)?;
+    let todo = Todo { load, sizes };
+    let sizes = todo.sizes.len() as u32;
     let total = sizes * bench.repeat * bench.dataplane.len() as u32;
     let progress = Progress::new(total, request.output.quiet);
     for line in rundir::recover()?.describe() {
@@ -61,7 +66,7 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     );
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
     let mut labs = bring_up(request, &cpus, &run_dir, interrupt, &progress, &mut document)?;
-    let measured = measure(request, &cpus, &mut labs, interrupt, &progress, &mut document, &output);
+    let measured = measure((request, &todo), &cpus, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
@@ -89,6 +94,12 @@ fn check_dataplanes(request: &Request<'_>) -> Result<(), Fail> {
         Some(vm) if vm.klooprx.is_some() && !has("vale") => needs("--klooprx", "vale"),
         _ => Ok(()),
     }
+}
+
+/// What trials send.
+struct Todo {
+    load: Load,
+    sizes: SizeList,
 }
 
 /// Which processors the busy threads get, and so what they may do when idle.
@@ -215,7 +226,7 @@ fn bring_up_one(name: &str, setting: &Setting<'_>, request: &Request<'_>, cpus: 
 }
 
 fn measure(
-    request: &Request<'_>,
+    (request, todo): (&Request<'_>, &Todo),
     cpus: &Cpus,
     labs: &mut [Lab],
     interrupt: &Interrupt,
@@ -229,7 +240,7 @@ fn measure(
     let mut order = 0;
     // Dataplanes innermost, repeats outermost: what drifts meets all alternatives alike.
     for repeat in 1..=bench.repeat {
-        for size in &bench.size {
+        for size in &todo.sizes {
             for (name, lab) in bench.dataplane.iter().zip(labs.iter_mut()) {
                 order += 1;
                 progress.trial(label(request, name, size, direction));
@@ -244,7 +255,8 @@ fn measure(
                     warmup: bench.warmup,
                     duration: bench.duration,
                     window: bench.interval,
-                    latency: bench.latency.then(|| bench.duration.min(LATENCY_MAX)),
+                    load: todo.load.clone(),
+                    latency: latency_plan(bench),
                     repeat,
                     order,
                 };
@@ -259,6 +271,13 @@ fn measure(
         }
     }
     Ok(())
+}
+
+/// Which round trips to measure, if any.
+fn latency_plan(bench: &BenchArgs) -> Option<LatencyPlan> {
+    let at_percent = bench.latency_at.as_ref().map(|list| list.0.clone()).unwrap_or_default();
+    let wanted = bench.latency || !at_percent.is_empty();
+    wanted.then(|| LatencyPlan { length: bench.duration.min(LATENCY_MAX), at_percent, full_pps: None })
 }
 
 fn label(request: &Request<'_>, dataplane: &str, size: &SizeSpec, direction: Direction) -> String {

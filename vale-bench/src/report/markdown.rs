@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::group::{Section, sections};
 use super::table::{cells, first_dataplane};
-use super::{Report, ReportError, View, text};
+use super::{Report, ReportError, View, load, text};
 use crate::result::ResultDocument;
 
 /// Writes Markdown.
@@ -15,15 +15,17 @@ impl Report for Markdown {
         let sections = sections(document);
         for section in &sections {
             writeln!(out, "### {}\n", escape(&section.title()))?;
-            let (header, rows) = cells(section);
-            writeln!(out, "| {} |", header.join(" | "))?;
-            let rule: Vec<&str> = (0..header.len()).map(|i| if i == 0 { ":--" } else { "--:" }).collect();
-            writeln!(out, "| {} |", rule.join(" | "))?;
-            for row in rows {
-                let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
-                writeln!(out, "| {} |", row.join(" | "))?;
+            table(cells(section), out)?;
+            if let Some(round_trips) = load::round_trips(section) {
+                table(round_trips, out)?;
             }
-            writeln!(out)?;
+            let sentences = load::sentences(section);
+            for sentence in &sentences {
+                writeln!(out, "- {}", escape(sentence))?;
+            }
+            if !sentences.is_empty() {
+                writeln!(out)?;
+            }
         }
         let mut doubts: Vec<String> = text::gaps(document);
         doubts.extend(text::warnings(document));
@@ -41,6 +43,9 @@ impl Report for Markdown {
                 ratio.map(|section| first_dataplane(document, section)),
             );
             writeln!(out, "{}\n", escape(&legend))?;
+            if let Some(legend) = load::legend(&sections) {
+                writeln!(out, "{}\n", escape(&legend))?;
+            }
         }
         writeln!(out, "{}\n", escape(&text::circumstances(document)))?;
         writeln!(out, "```sh\n{}\n```", command(&document.manifest.command_line))?;
@@ -49,6 +54,17 @@ impl Report for Markdown {
         }
         Ok(())
     }
+}
+
+fn table((header, rows): load::Cells, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "| {} |", header.join(" | "))?;
+    let rule: Vec<&str> = (0..header.len()).map(|i| if i == 0 { ":--" } else { "--:" }).collect();
+    writeln!(out, "| {} |", rule.join(" | "))?;
+    for row in rows {
+        let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+        writeln!(out, "| {} |", row.join(" | "))?;
+    }
+    writeln!(out)
 }
 
 /// Text that Markdown leaves as it is.
