@@ -97,6 +97,16 @@ impl Load {
         load
     }
 
+    /// By what part so many frames of a schedule may be off their mean by chance, or because a burst was cut in two.
+    pub fn spread(&self, frames: f64) -> f64 {
+        match self.arrivals {
+            Arrivals::Constant => 0.0,
+            // Counts of a Poisson process deviate by the root of their mean.
+            Arrivals::Poisson => 4.0 / frames.max(1.0).sqrt(),
+            Arrivals::Bursts { frames: burst } => f64::from(burst) / frames.max(1.0),
+        }
+    }
+
     /// Flows of each sender, of which there would otherwise be `flows`.
     pub fn flows(&self, flows: u32) -> u32 {
         let span = |range: &Option<EndpointRange>| {
@@ -166,5 +176,81 @@ impl Load {
             seed: self.seed,
             pcap: self.replay.as_ref().map(|(_, file)| file.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::exit::Exit;
+    use clap::Parser;
+
+    fn load(options: &str, guests: bool) -> Result<Load, Fail> {
+        let line = format!("vale-bench p2p {options}");
+        let Command::P2p(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { panic!() };
+        Load::from_args(&args.bench.load, guests)
+    }
+
+    fn port(n: u8) -> LabPort {
+        LabPort { name: format!("p{n}"), mac: [2, 0, 0, 0, 0, n], station: 0, local: usize::from(n) }
+    }
+
+    fn addressing() -> Addressing {
+        let [src, dst] = [port(1).mac, port(2).mac];
+        let (src_ip, dst_ip) = ([198, 18, 0, 1], [198, 18, 0, 2]);
+        Addressing { src_mac: src, dst_mac: dst, src_ip, dst_ip, src_port: 1024, dst_port: 9, flows: 1 }
+    }
+
+    #[test]
+    fn ranges_make_the_flows_and_the_plainest_load_has_none() {
+        let plain = load("--flows 7", false).unwrap();
+        assert_eq!(plain.flows(7), 7);
+        assert_eq!(plain.traffic(&mut addressing(), 0, &port(1), &port(2)).ranges, None);
+
+        let ranges =
+            load("--src 10.0.0.1:5-10.0.0.2:9 --dst 10.1.0.1-10.1.0.3 --src-macs 300", false).unwrap();
+        assert_eq!(ranges.flows(1), 2 * 5 * 3 * 300);
+        let mut first = addressing();
+        let last = ranges.traffic(&mut first, 0, &port(1), &port(2)).ranges.unwrap();
+        assert_eq!(
+            (first.src_ip, first.src_port, last.src_ip, last.src_port),
+            ([10, 0, 0, 1], 5, [10, 0, 0, 2], 9)
+        );
+        assert_eq!((first.src_mac, last.src_mac), ([2, 1, 0, 1, 0, 0], [2, 1, 0, 1, 1, 43]));
+        assert_eq!((first.dst_mac, last.dst_mac), (port(2).mac, port(2).mac));
+    }
+
+    #[test]
+    fn senders_draw_from_seeds_of_their_own() {
+        let seeded = load("--seed 5", false).unwrap();
+        let seed = |sender| seeded.traffic(&mut addressing(), sender, &port(1), &port(2)).seed;
+        assert_eq!((seed(0), seed(1), seeded.describe().seed), (5, 6, 5));
+    }
+
+    #[test]
+    fn files_for_guests_are_small_and_get_the_ports_addresses() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.pcap");
+        let file = |len: u32, count: usize| {
+            let mut bytes = [0xa1b2_3c4du32, 2 | 4 << 16, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
+            let mut packet = [0, 0, len, len].map(u32::to_le_bytes).concat();
+            packet.extend(vec![9; len as usize]);
+            bytes.extend(packet.repeat(count));
+            std::fs::write(&path, bytes).unwrap();
+        };
+        let options = format!("--pcap {}", path.display());
+        file(1500, 3000);
+        assert!(load(&options, false).is_ok());
+        let refused = load(&options, true).unwrap_err();
+        assert_eq!(refused.exit(), Exit::Usage);
+        assert!(refused.to_string().contains("4 MiB"), "{refused}");
+        file(60, 2);
+        let sent = load(&options, true).unwrap();
+        assert!(!sent.is_marked() && !sent.has_times());
+        assert_eq!(sent.sizes().unwrap().sizes, Sizes::Cycle(vec![64, 64]));
+        let replay = sent.traffic(&mut addressing(), 0, &port(1), &port(2)).replay.unwrap();
+        assert!(replay.frames().unwrap().iter().all(|f| f[..6] == port(2).mac && f[6..12] == port(1).mac));
+        assert_eq!(sent.describe().pcap.unwrap().frames, 2);
     }
 }

@@ -431,7 +431,8 @@ fn judge(
             let seconds = measured.elapsed_ns as f64 / 1e9;
             let achieved = senders().map(|(a, b)| (b.tx_frames - a.tx_frames) as f64 / seconds);
             let achieved_pps = achieved.fold(f64::INFINITY, f64::min);
-            if achieved_pps < offered_pps * (1.0 - OFFERED_TOLERANCE) {
+            let tolerance = OFFERED_TOLERANCE + spec.load.spread(offered_pps * seconds);
+            if achieved_pps < offered_pps * (1.0 - tolerance) {
                 out.push(Warning::OfferedNotReached { offered_pps, achieved_pps });
             }
         }

@@ -23,7 +23,9 @@ Examples:
   vale-bench v2v --vms 2
   vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
                  --out r.json
-  vale-bench v2v --rate 100k --duration 60  a load below saturation")]
+  vale-bench v2v --rate 100k --duration 60  a load below saturation
+  vale-bench v2v --size 64:7,570:4,1518:1 --flows 1000 --flow-order zipf
+  vale-bench v2v --latency-at 10,50,99      round trips inside a load")]
 pub struct V2vArgs {
     /// Guests, an even number: every two make a pair
     #[arg(long, value_name = "N", default_value = "2", value_parser = values::guests,
@@ -70,7 +72,9 @@ pub struct HostGuestArgs {
 Examples:
   vale-bench p2p
   vale-bench p2p --pairs 2 --size 64-1518/128 --duration 1 --format csv > p2p.csv
-  vale-bench p2p --pin 0,1 --repeat 5 --out r.json")]
+  vale-bench p2p --pin 0,1 --repeat 5 --out r.json
+  vale-bench p2p --rate 1M --arrivals poisson
+  vale-bench p2p --pcap frames.pcap --pcap-speed 1 --duration 10")]
 pub struct P2pArgs {
     /// Pairs of ports
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=127),

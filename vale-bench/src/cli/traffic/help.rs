@@ -47,12 +47,18 @@ pub(super) const TX: &str = concat!(
   vale-bench tx -i vale0:1 -s 10.0.0.1:1000-10.0.0.4:1999 -l 60-1514
   vale-bench tx -i vale0:1@conf:rings=4 -p 0 -a 2-5
   vale-bench tx -i eth0 -P frames.pcap -R 1000
+  vale-bench tx -i eth0 -P frames.pcap --pcap-speed 2
+  vale-bench tx -i vale0:1 -R 1M --arrivals burst:32
 
 Frames:
   Each carries a stream, a number and a time, by which rx tells what was lost,
   and its addresses in turn: the source port varies fastest, then the source
   address, the destination port and address, the Ethernet addresses. With
   --raw, and with -P, frames are not numbered: rx counts them as not ours.
+
+Schedules:
+  At a rate the end report says how late frames left, and how far the times
+  between them were from the schedule's. After a pause the rate is made up for.
 ",
     ports!(),
     "\n",
