@@ -12,6 +12,17 @@ fn pacing(trial: &Trial) -> &Pacing {
     tx.pacing.as_ref().expect("it follows a schedule")
 }
 
+/// The sender left as many frames as it was asked for, or says that it was late: on a busy machine it may be. It never
+/// runs ahead of what it has to catch up with.
+fn keeps_up_or_is_late(pacing: &Pacing, asked_pps: f64) {
+    assert!((pacing.asked_pps / asked_pps - 1.0).abs() < 1e-6, "{} asked for", pacing.asked_pps);
+    let share = pacing.achieved_pps / pacing.asked_pps;
+    let late_ns = pacing.lateness.as_ref().expect("frames left").max_ns;
+    assert!(share < 1.05, "{share} of the rate");
+    // What is missing from a second of frames did not leave at its time.
+    assert!(share > 0.9 || late_ns > 10_000_000, "{share} of the rate, and at most {late_ns} ns late");
+}
+
 /// The figures of a distribution are in order.
 fn in_order(latency: &Latency) {
     let figures =
@@ -36,9 +47,8 @@ fn every_arrival_process_keeps_its_mean_and_is_told() {
         let load = trial.load.as_ref().unwrap();
         assert_eq!((load.arrivals, load.seed), (arrivals, 7));
         let pacing = pacing(trial);
-        assert!((pacing.asked_pps - 5e4).abs() < 1e-3, "{pacing:?}");
-        // Poisson: 60000 frames vary by 245; what is left is for a machine that keeps the sender from its processor.
-        assert!(pacing.achieved_pps > 4e4 && pacing.achieved_pps < 5.5e4, "{pacing:?}");
+        // Poisson: 60000 frames vary by 245.
+        keeps_up_or_is_late(pacing, 5e4);
         let lateness = pacing.lateness.as_ref().unwrap();
         let sent = trial.ports[0].roles.tx.as_ref().unwrap().sent_frames;
         assert_eq!((lateness.count, pacing.recorded_every), (sent, 1));
@@ -104,9 +114,7 @@ fn a_packet_file_is_sent_at_its_own_times_and_at_a_rate() {
     assert!(account.received > 0);
     let file = trial.load.as_ref().unwrap().pcap.as_ref().unwrap();
     assert_eq!((file.file.as_str(), file.frames, file.speed), ("frames.pcap", 40, Some(5.0)));
-    let pacing = pacing(trial);
-    assert!((pacing.asked_pps - 5e3).abs() < 1.0, "{pacing:?}");
-    assert!(pacing.achieved_pps > 4e3 && pacing.achieved_pps < 5.5e3, "{pacing:?}");
+    keeps_up_or_is_late(pacing(trial), 5e3);
     assert_eq!(trial.frame_size.sizes_bytes.len(), 40);
 
     let kept = bench.measure("p2p --pcap frames.pcap --latency-at 50");
@@ -225,11 +233,10 @@ fn guests_send_every_kind_of_load_and_are_probed_inside_it() {
     let kept = bench.measure_within(line, GUESTS_DEADLINE);
     let account = &kept.trial().accounting;
     assert_eq!((account.sent, account.unaccounted), (account.received + account.dropped(), 0));
-    assert!((pacing(kept.trial()).asked_pps - 2e3).abs() < 1.0);
+    keeps_up_or_is_late(pacing(kept.trial()), 2e3);
     let line = "v2v --accel tcg --rate 10k --arrivals poisson --duration 1 --warmup 300ms";
     let kept = bench.measure_within(line, GUESTS_DEADLINE);
-    let pacing = pacing(kept.adds_up().trial());
-    assert!(pacing.achieved_pps > 7e3 && pacing.achieved_pps < 1.2e4, "{pacing:?}");
+    keeps_up_or_is_late(pacing(kept.adds_up().trial()), 1e4);
     bench.leaves_nothing_behind();
 }
 
