@@ -12,13 +12,14 @@ use crate::exit::{Fail, FailContext};
 use crate::goals::{self, Method};
 use crate::guests;
 use crate::interrupt::Interrupt;
+use crate::load::Load;
 use crate::progress::Progress;
 use crate::provenance;
 use crate::result::{Accelerator, Direction, Plan, ResultDocument, Trial, Warning};
 use crate::rundir::{self, RunDir};
 use crate::scenario::Topology;
-use crate::trial::{self, TrialSpec};
-use crate::units::SizeSpec;
+use crate::trial::{self, LatencyPlan, TrialSpec};
+use crate::units::{SizeList, SizeSpec, check_frame_size};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,8 +54,12 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     searches::check(request, &methods)?;
     let output = Output::prepare(request.output)?;
     let interrupt = Interrupt::install()?;
-    let sizes = bench.size.len() as u32;
-    let total = sizes * bench.repeat * bench.dataplane.len() as u32 * methods.len().max(1) as u32;
+    let load = Load::from_args(&bench.load, request.topology.vms() > 0)?;
+    let sizes = load.sizes().map_or_else(|| bench.size.clone(), |file| vec![file]);
+    check_frame_size(&sizes, Some(MAX_FRAME)).map_err(Fail::usage)?;
+    let todo = Todo { load, sizes, methods };
+    let sizes = todo.sizes.len() as u32;
+    let total = sizes * bench.repeat * bench.dataplane.len() as u32 * todo.methods.len().max(1) as u32;
     let progress = Progress::new(total, request.output.quiet);
     for line in rundir::recover()?.describe() {
         progress.println(&line);
@@ -68,7 +73,7 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
     let mut labs = bring_up(request, &planes, &placement, &run_dir, interrupt, &progress, &mut document)?;
     let measured =
-        measure(request, &methods, &placement, &mut labs, interrupt, &progress, &mut document, &output);
+        measure((request, &todo), &placement, &mut labs, interrupt, &progress, &mut document, &output);
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
@@ -78,6 +83,14 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let nothing = document.trials.is_empty() && document.searches.is_empty();
     let shown = if nothing { output.keep(&document) } else { output.finish(&document) };
     measured.and(shown).and(ended)
+}
+
+/// What to measure.
+struct Todo {
+    load: Load,
+    sizes: SizeList,
+    /// What to search for; none for trials at the rate asked for.
+    methods: Vec<Method>,
 }
 
 fn bring_up(
@@ -139,10 +152,8 @@ fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-#[expect(clippy::too_many_arguments)] // A run's circumstances, each for one purpose.
 fn measure(
-    request: &Request<'_>,
-    methods: &[Method],
+    (request, todo): (&Request<'_>, &Todo),
     placement: &Placement,
     labs: &mut [Lab],
     interrupt: &Interrupt,
@@ -150,8 +161,8 @@ fn measure(
     document: &mut ResultDocument,
     output: &Output,
 ) -> Result<(), Fail> {
-    if !methods.is_empty() {
-        return searches::measure(request, methods, placement, labs, interrupt, progress, document, output);
+    if !todo.methods.is_empty() {
+        return searches::measure((request, todo), placement, labs, interrupt, progress, document, output);
     }
     let bench = request.bench;
     let direction = bench.direction();
@@ -159,7 +170,7 @@ fn measure(
     let mut order = 0;
     // Dataplanes innermost, repeats outermost: what drifts meets all alternatives alike.
     for repeat in 1..=bench.repeat {
-        for size in &bench.size {
+        for size in &todo.sizes {
             for lab in labs.iter_mut() {
                 order += 1;
                 progress.trial(label(request, &lab.switch.describe().name, size, direction));
@@ -174,7 +185,8 @@ fn measure(
                     warmup: bench.warmup,
                     duration: bench.duration,
                     window: bench.interval,
-                    latency: bench.latency.then(|| bench.duration.min(LATENCY_MAX)),
+                    load: todo.load.clone(),
+                    latency: latency_plan(bench),
                     repeat,
                     order,
                 };
@@ -189,6 +201,13 @@ fn measure(
         }
     }
     Ok(())
+}
+
+/// Which round trips to measure, if any.
+fn latency_plan(bench: &BenchArgs) -> Option<LatencyPlan> {
+    let at_percent = bench.latency_at.as_ref().map(|list| list.0.clone()).unwrap_or_default();
+    let wanted = bench.latency || !at_percent.is_empty();
+    wanted.then(|| LatencyPlan { length: bench.duration.min(LATENCY_MAX), at_percent, full_pps: None })
 }
 
 fn label(request: &Request<'_>, dataplane: &str, size: &SizeSpec, direction: Direction) -> String {

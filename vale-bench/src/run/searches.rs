@@ -2,7 +2,7 @@
 
 use pktgen::spec::Rate;
 
-use super::{BURST, Request, label};
+use super::{BURST, Request, Todo, label};
 use crate::commands::Output;
 use crate::dataplane::{Lab, Placement};
 use crate::exit::Fail;
@@ -35,7 +35,7 @@ pub(super) fn check(request: &Request<'_>, methods: &[Method]) -> Result<(), Fai
 }
 
 fn spec(
-    request: &Request<'_>,
+    (request, todo): (&Request<'_>, &Todo),
     placement: &Placement,
     method: &Method,
     dataplane: &str,
@@ -57,6 +57,7 @@ fn spec(
             warmup: bench.warmup,
             duration: bench.duration,
             window: bench.interval,
+            load: todo.load.clone(),
             latency: None,
             repeat,
             order: 0,
@@ -77,10 +78,8 @@ fn spec(
 }
 
 /// Makes all searches of a run.
-#[expect(clippy::too_many_arguments)] // A run's circumstances, each for one purpose.
 pub(super) fn measure(
-    request: &Request<'_>,
-    methods: &[Method],
+    (request, todo): (&Request<'_>, &Todo),
     placement: &Placement,
     labs: &mut [Lab],
     interrupt: &Interrupt,
@@ -90,12 +89,12 @@ pub(super) fn measure(
 ) -> Result<(), Fail> {
     let bench = request.bench;
     for repeat in 1..=bench.repeat {
-        for size in &bench.size {
-            for method in methods {
+        for size in &todo.sizes {
+            for method in &todo.methods {
                 let specs: Vec<SearchSpec> = bench
                     .dataplane
                     .iter()
-                    .map(|name| spec(request, placement, method, name, size, repeat))
+                    .map(|name| spec((request, todo), placement, method, name, size, repeat))
                     .collect();
                 let before = document.searches.clone();
                 searching::in_turns(labs, &specs, &before, interrupt, progress, &mut |record| {
