@@ -7,12 +7,13 @@
 use super::assembly::{assemble, guest_plans, ports};
 use super::{Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
 use crate::cli::{GuestDriverChoice, RingChoice, RoleChoice};
+use crate::cost;
 use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::guests::Plug;
 use crate::interrupt::Interrupt;
 use crate::program::Running;
-use crate::result::{self, Accelerator};
+use crate::result::{self, Accelerator, ThreadKind};
 use crate::station::Machine;
 use guest::wire::Driver;
 use pktgen::ports::dpdk::{DpdkFacts, DpdkPort};
@@ -161,8 +162,8 @@ pub(super) trait VhostSwitch: Send {
     fn busy_threads(&self) -> u32;
     /// Its processes.
     fn programs(&mut self) -> Vec<&mut Running>;
-    /// Their processor time.
-    fn cpu_ns(&self) -> Option<u64>;
+    /// The one of them that moves frames.
+    fn mover(&self) -> &Running;
     /// Its counters of a port: `tx_frames` were taken from it, `rx_frames` delivered to it, `drop_…` lost there.
     fn counters(&mut self, port: usize) -> Result<BTreeMap<String, u64>, Fail>;
     /// Whether those have every frame it dropped.
@@ -311,8 +312,13 @@ impl Switch for External {
         self.problem.take().into_iter().collect()
     }
 
+    fn threads(&self) -> Vec<cost::Thread> {
+        let mover = self.running.mover();
+        vec![cost::Thread::of_process(mover.name(), ThreadKind::Switch, mover.pid())]
+    }
+
     fn cpu_ns(&self) -> Option<u64> {
-        self.running.cpu_ns()
+        self.running.mover().cpu_ns()
     }
 
     fn healthy(&mut self) -> Result<(), Fail> {
