@@ -12,8 +12,22 @@ use vale_bench::result::{
     Rates, ResultDocument, Throughput, Trial, Warning,
 };
 
-const COMMANDS: [&str; 11] =
-    ["v2v", "p2p", "tx", "rx", "ping", "pong", "switch", "show", "doctor", "schema", "completions"];
+const COMMANDS: [&str; 14] = [
+    "v2v",
+    "p2p",
+    "tx",
+    "rx",
+    "ping",
+    "pong",
+    "switch",
+    "show",
+    "compare",
+    "trend",
+    "published",
+    "doctor",
+    "schema",
+    "completions",
+];
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vale-bench"));

@@ -9,7 +9,7 @@ use super::values::{self, EndpointRange};
 use crate::exit::Fail;
 
 /// Options of every sender.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 #[command(next_help_heading = "Load")]
 pub struct LoadArgs {
     /// When frames leave at a given rate: constant, poisson, or burst:N (N back to back, then a pause)
@@ -46,7 +46,7 @@ impl LoadArgs {
 }
 
 /// Options of the load of benchmarks.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 #[command(next_help_heading = "Load")]
 pub struct BenchLoadArgs {
     /// Options of every sender.

@@ -65,7 +65,10 @@ impl Report for Table {
             writeln!(out)?;
         }
         for gap in text::gaps(document) {
-            paragraph(out, &gap, width, "! ", |line| paint.red(line))?;
+            let mut lines = gap.lines();
+            paragraph(out, lines.next().unwrap_or_default(), width, "! ", |line| paint.red(line))?;
+            // The end of a log is shown as it is.
+            lines.try_for_each(|line| writeln!(out, "    {line}"))?;
         }
         if let Some(legend) = search::legend(document) {
             paragraph(out, legend, width, "", |line| paint.dim(line))?;
@@ -79,6 +82,7 @@ impl Report for Table {
                 sections.iter().any(Section::has_spread),
                 sections.iter().any(Section::has_latency),
                 ratio.map(|section| first_dataplane(document, section)),
+                sections.iter().any(Section::has_interval),
             );
             paragraph(out, &legend, width, "", |line| paint.dim(line))?;
             if let Some(legend) = load::legend(&sections) {
@@ -167,6 +171,10 @@ fn columns(section: &Section<'_>) -> Vec<Column> {
     if section.has_ratio() {
         columns.push(Column { header: "Ratio", cell: |row| Some(format!("{:.2}", row.ratio?)) });
     }
+    if section.has_interval() {
+        let cell = |row: &Row<'_>| row.interval.map(|i| format!("{:.2}..{:.2}", i.low, i.high));
+        columns.push(Column { header: "Interval", cell });
+    }
     columns
 }
 
@@ -182,8 +190,9 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
 }
 
 /// Columns that give way on a narrow terminal, the first first.
-const DISPENSABLE: [&str; 9] =
-    ["ns/frame", "Sent s", "Forwarded", "p99.9 µs", "max µs", "p50 µs", "min..max", "L1 Gbps", "p99 µs"];
+const DISPENSABLE: [&str; 10] = [
+    "ns/frame", "Sent s", "Forwarded", "p99.9 µs", "max µs", "p50 µs", "min..max", "L1 Gbps", "p99 µs", "Interval",
+];
 
 /// Blanks between two columns.
 const GAP: usize = 2;
