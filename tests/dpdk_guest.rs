@@ -15,7 +15,8 @@ use guest::wire::{self, Driver, Interface, Reply, Request};
 use pktgen::engine::Phase;
 use pktgen::ports::dpdk::Pages;
 use pktgen::spec::{
-    Addressing, FwdSpec, IdlePolicy, PongSpec, PortReport, PortRoles, Rate, Rewrite, RxSpec, Sizes, TxSpec,
+    Addressing, FwdSpec, IdlePolicy, PongSpec, PortReport, PortRoles, Rate, Rewrite, RxSpec, Sizes, Traffic,
+    TxSpec,
 };
 use qemu_ptnet::{
     Accel, Device, Kernel, Launch, MacAddr, Net, Netdev, NicModel, QUICK_BOOT, Qemu, SharedRam, VirtioNet,
@@ -115,7 +116,15 @@ fn sender() -> PortRoles {
     };
     let (sizes, rate, count) = (Sizes::Cycle(vec![64, 1518]), Rate::Pps(1_000.0), Some(FRAMES));
     PortRoles {
-        tx: Some(TxSpec { stream: 0, sizes, addressing, rate, burst: 32, count }),
+        tx: Some(TxSpec {
+            stream: 0,
+            sizes,
+            addressing,
+            rate,
+            burst: 32,
+            count,
+            traffic: Traffic::default(),
+        }),
         ..PortRoles::default()
     }
 }

@@ -58,7 +58,8 @@ interval = "50ms"
 
 /// Arms in the order in which a round went through them.
 fn arms(trials: &[Trial], repeat: u32) -> Vec<usize> {
-    let mut arms: Vec<usize> = trials.iter().filter(|t| t.repeat == repeat).map(|t| t.ports.len() / 2).collect();
+    let mut arms: Vec<usize> =
+        trials.iter().filter(|t| t.repeat == repeat).map(|t| t.ports.len() / 2).collect();
     arms.dedup();
     arms
 }

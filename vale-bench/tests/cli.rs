@@ -62,8 +62,10 @@ fn kept(directory: &Path) -> PathBuf {
         received_bytes: 2_910_000 * 64,
         rates,
     };
-    let mut document =
-        ResultDocument::new(provenance::manifest(), Plan { trials: 1, dataplanes: vec!["uvale".into()] });
+    let mut document = ResultDocument::new(
+        provenance::manifest(),
+        Plan { trials: 1, dataplanes: vec!["uvale".into()], ..Plan::default() },
+    );
     document.trials.push(Trial {
         scenario: "v2v".into(),
         dataplane: Dataplane {

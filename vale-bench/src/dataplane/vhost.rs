@@ -76,7 +76,7 @@ impl Virtio {
     }
 
     /// The host's port on `socket`.
-    fn host_end(&self, socket: &Path, port: &LabPort) -> Result<DpdkPort, Fail> {
+    fn host_end(&self, socket: &Path, port: &LabPort, interrupt: &Interrupt) -> Result<DpdkPort, Fail> {
         // A device's name is free again when its port is gone, but there is no need to be clever.
         static DEVICES: AtomicUsize = AtomicUsize::new(0);
         let device = DEVICES.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +90,8 @@ impl Virtio {
             u8::from(self.mrg_rxbuf),
             u8::from(self.role == RoleChoice::Client),
         );
-        DpdkPort::open(&arguments, &port.name).map_err(Fail::failed)
+        let opened = DpdkPort::open(&arguments, &port.name, &mut || interrupt.signal().is_none());
+        opened.map_err(Fail::failed)
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {
@@ -209,7 +210,7 @@ pub(super) fn bring_up(
     let mut ends = Ends::default();
     let mut on_host = None;
     let open = |number: usize, port: &LabPort| {
-        let opened = virtio.host_end(&wiring.ports[number].socket, port)?;
+        let opened = virtio.host_end(&wiring.ports[number].socket, port, setting.interrupt)?;
         on_host = Some(opened.facts().clone());
         Ok(opened)
     };

@@ -191,7 +191,16 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
 
 /// Columns that give way on a narrow terminal, the first first.
 const DISPENSABLE: [&str; 10] = [
-    "ns/frame", "Sent s", "Forwarded", "p99.9 µs", "max µs", "p50 µs", "min..max", "L1 Gbps", "p99 µs", "Interval",
+    "ns/frame",
+    "Sent s",
+    "Forwarded",
+    "p99.9 µs",
+    "max µs",
+    "p50 µs",
+    "min..max",
+    "L1 Gbps",
+    "p99 µs",
+    "Interval",
 ];
 
 /// Blanks between two columns.

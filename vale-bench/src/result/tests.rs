@@ -84,6 +84,7 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
     let plan = Plan {
         trials: trials.len() as u32,
         dataplanes: dataplanes.iter().map(|name| name.to_string()).collect(),
+        ..Plan::default()
     };
     let mut document = ResultDocument::new(manifest, plan);
     document.trials = trials;

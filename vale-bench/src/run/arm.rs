@@ -85,7 +85,8 @@ impl Cell {
             && trial.direction == self.bench.direction()
             && trial.frame_size == self.size.frame_size()
             && trial.offered == Offered::from(self.bench.rate)
-            && trial.flows == self.bench.flows
+            && trial.flows == self.load.flows(self.bench.flows)
+            && trial.load.as_ref().is_none_or(|load| *load == self.load.describe())
     }
 }
 

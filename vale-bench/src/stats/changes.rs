@@ -9,7 +9,7 @@
 //! Ranks make one wild run harmless and need no assumption about noise; the price is that a change needs some runs on
 //! either side to be told from chance: about four and four at 95 %.
 
-use super::Random;
+use super::{Random, median};
 
 /// Runs on either side of a border, and in a stretch within.
 const SIDE_MIN: usize = 3;
@@ -65,6 +65,7 @@ fn cut(values: &[f64], alpha: f64, random: &mut Random) -> Option<(Vec<usize>, f
             }
         }
         if far < enough {
+            let cuts = if cuts.len() == 1 { vec![tightest(values, seen)] } else { cuts };
             return Some((cuts, f64::from(far + 1) / f64::from(DEALS + 1)));
         }
     }
@@ -102,6 +103,19 @@ fn border(ranks: &[f64]) -> Found {
         }
     }
     best
+}
+
+/// Of the borders that set both sides `apart` by ranks, the one whose sides lie closest around their medians.
+fn tightest(values: &[f64], apart: f64) -> usize {
+    let ranks = ranks(values);
+    let spread = |side: &[f64]| {
+        let middle = median(side.iter().copied()).unwrap_or(0.0);
+        side.iter().map(|value| (value - middle).abs()).sum::<f64>()
+    };
+    let reaches = |&at: &usize| standardised(ranks[..at].iter().sum(), at, ranks.len()) >= apart - 1e-9;
+    let borders = (SIDE_MIN..=values.len() - SIDE_MIN).filter(reaches);
+    let together = |at: usize| spread(&values[..at]) + spread(&values[at..]);
+    borders.min_by(|&a, &b| together(a).total_cmp(&together(b))).unwrap_or(SIDE_MIN)
 }
 
 /// The stretch within that is furthest apart from the rest.
