@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod in_vm;
+mod report;
 mod switch;
 mod traffic;
 mod vale;
@@ -20,6 +21,7 @@ pub use bench::{
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use in_vm::InVmArgs;
+pub use report::{ReportArgs, RowsChoice};
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RunArgs, RxArgs, SizeArgs,
@@ -37,6 +39,7 @@ Examples:
                  --out r.json               more of it, raw data kept
   vale-bench p2p --duration 2               host port to host port, no guests
   vale-bench show r.json --format markdown  a kept result, shown again
+  vale-bench report r.json --html out/      the same as a page with figures
   vale-bench doctor                         what this host can run
   vale-bench ci                             is the netmap module still sound?
   vale-bench in-vm --module netmap.ko -- ci the same in a VM that plays the host
@@ -137,6 +140,12 @@ pub enum Command {
     CiCheck(Box<CiCheckArgs>),
     /// Show a kept result again
     Show(ShowArgs),
+    /// Make a page, Markdown, CSV, JUnit or plots of kept results
+    ///
+    /// The page is one file: figures with the numbers behind them, warnings first, the circumstances, and the
+    /// commands that measure it again. It needs no network and no script. Several results make one report, in which
+    /// those that measured the same are compared.
+    Report(ReportArgs),
     /// Tell what this host can run, and what is missing for the rest
     Doctor(DoctorArgs),
     /// Print the JSON schema of results, or of runs of ci

@@ -11,6 +11,7 @@ mod completions;
 mod doctor;
 pub mod in_vm;
 mod output;
+mod report;
 mod schema;
 mod show;
 
@@ -34,6 +35,7 @@ pub fn run(command: &Command) -> Result<(), Fail> {
         Command::Switch(args) => switch::run(args),
         Command::InVm(args) => in_vm::run(args),
         Command::Show(args) => show::run(args),
+        Command::Report(args) => report::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Vale(args) => vale::run(args),
         Command::Ci(args) => ci::run(args),
