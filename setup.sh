@@ -5,7 +5,9 @@
 # kernel is only unpacked into the cache folder, never installed. Services that come with a package are neither
 # started nor enabled.
 #
-# Exit codes: 0 everything is there, 1 something failed, 4 this host cannot be set up from here.
+# With --browser it also installs Chromium, in which the tests open the report's page; else they skip that.
+#
+# Exit codes: 0 everything is there, 1 something failed, 2 usage, 4 this host cannot be set up from here.
 set -eu
 
 cache=${VALE_BENCH_CACHE:-${XDG_CACHE_HOME:-${HOME:?names no home for the cache folder}/.cache}/vale-bench}
@@ -13,6 +15,7 @@ qemu=${VALE_BENCH_QEMU:-qemu-system-x86_64}
 # Packages whose dependency is the newest small kernel: Debian's, Ubuntu's, and what either has if not.
 kernels='linux-image-cloud-amd64 linux-image-virtual linux-image-kvm linux-image-amd64'
 lists_are_new=
+browser=
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -156,6 +159,15 @@ fetch_kernel() {
     trap - EXIT
 }
 
+case "$*" in
+'') ;;
+--browser) browser=yes ;;
+*)
+    say "unknown arguments: $*; there is --browser"
+    exit 2
+    ;;
+esac
+
 [ "$(uname -s) $(uname -m)" = 'Linux x86_64' ] || stop 'vale-bench runs on x86_64 Linux only'
 has "${CARGO:-cargo}" || stop 'cargo is missing: install Rust 1.88 or newer, with rustup for example'
 
@@ -164,6 +176,9 @@ has cc || missing='gcc libc6-dev'
 if ! has "$qemu"; then
     [ -z "${VALE_BENCH_QEMU:-}" ] || stop "VALE_BENCH_QEMU is $qemu, which is not a program"
     missing="$missing qemu-system-x86"
+fi
+if [ -n "$browser" ] && ! has chromium && ! has chromium-browser && ! has google-chrome; then
+    missing="$missing chromium fonts-dejavu-core"
 fi
 
 optional=

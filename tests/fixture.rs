@@ -11,6 +11,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod bench;
+mod browser;
 mod guests;
 mod kept;
 mod machine;
@@ -20,8 +21,9 @@ mod running;
 mod testpmd;
 
 pub(crate) use bench::Bench;
+pub(crate) use browser::Browser;
 pub(crate) use guests::{FakeQemu, qemu_path};
-pub(crate) use kept::{Kept, keeps_to};
+pub(crate) use kept::{Kept, keeps_to, sample};
 pub(crate) use processes::{Found, wait_until_gone};
 pub(crate) use roles::{count, end_report};
 pub(crate) use running::{Finished, Running, send};
@@ -56,9 +58,14 @@ pub(crate) fn skip(reason: &str) {
 /// The same for want of netmap, which no set-up of this project can provide: that fails only where
 /// `VALE_BENCH_NETMAP` is set.
 pub(crate) fn skip_without_netmap(reason: &str) {
+    skip_without("VALE_BENCH_NETMAP", reason);
+}
+
+/// The same for want of something that set-up does not see to: that fails only where `variable` is set.
+pub(crate) fn skip_without(variable: &str, reason: &str) {
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let forbidden = std::env::var_os("VALE_BENCH_NETMAP").is_some_and(|value| !value.is_empty());
-    assert!(!forbidden, "{test} would be skipped, and VALE_BENCH_NETMAP is set: {reason}");
+    let forbidden = std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+    assert!(!forbidden, "{test} would be skipped, and {variable} is set: {reason}");
     say_skipped(&test, reason);
 }
 

@@ -8,6 +8,7 @@ mod ci;
 mod compare;
 mod in_vm;
 mod load;
+mod report;
 mod search;
 mod suite;
 mod switch;
@@ -29,6 +30,7 @@ pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
 pub use in_vm::InVmArgs;
 pub use load::{BenchLoadArgs, LoadArgs};
+pub use report::{ReportArgs, RowsChoice};
 pub use search::SearchArgs;
 pub use suite::SuiteArgs;
 pub use switch::SwitchArgs;
@@ -52,6 +54,7 @@ Examples:
   vale-bench suite quick                    the headline, in 3 minutes
   vale-bench show r.json --format markdown  a kept result, shown again
   vale-bench compare old.json new.json      which is faster, and how surely
+  vale-bench report r.json --html out/      the same as a page with figures
   vale-bench doctor                         what this host can run
   vale-bench ci                             is the netmap module still sound?
   vale-bench in-vm --module netmap.ko -- ci the same in a VM that plays the host
@@ -169,6 +172,12 @@ pub enum Command {
     Trend(TrendArgs),
     /// Show figures that others published
     Published(PublishedArgs),
+    /// Make a page, Markdown, CSV, JUnit or plots of kept results
+    ///
+    /// The page is one file: figures with the numbers behind them, warnings first, the circumstances, and the
+    /// commands that measure it again. It needs no network and no script. Several results make one report, in which
+    /// those that measured the same are compared.
+    Report(ReportArgs),
     /// Tell what this host can run, and what is missing for the rest
     Doctor(DoctorArgs),
     /// Print the JSON schema of results, comparisons, trends, or runs of ci

@@ -11,6 +11,7 @@ mod completions;
 mod doctor;
 pub mod in_vm;
 mod output;
+mod report;
 mod schema;
 mod show;
 mod suite;
@@ -42,6 +43,7 @@ pub fn run(command: &Command) -> Result<(), Fail> {
         Command::Compare(args) => compare::run(args),
         Command::Trend(args) => trend::run(args),
         Command::Published(args) => compare::published(args),
+        Command::Report(args) => report::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Vale(args) => vale::run(args),
         Command::Ci(args) => ci::run(args),

@@ -1,17 +1,26 @@
-//! Results shown: as a table, as the document itself, as CSV and as Markdown.
+//! Results shown: as a table, as the document itself, as CSV, Markdown and JUnit, as a page and as figures.
 //!
-//! A report is made from a [`ResultDocument`] and nothing else, so that it can be made later and elsewhere. How
-//! wide and how colourful is the reader's affair ([`View`]).
+//! A report is made from [`ResultDocument`]s and nothing else, so that it can be made later and elsewhere. How
+//! wide and how colourful is the reader's affair ([`View`]). A [`Report`] shows one document, an [`Export`] any
+//! number of them in a file.
 //!
 //! Deliberately absent: measuring, and any figure that cannot be recomputed from the document.
 
 mod csv;
+mod exhibits;
+mod export;
 pub(crate) mod figure;
+mod files;
 mod group;
+mod html;
 mod json;
+mod junit;
+mod kept;
 mod load;
 mod markdown;
+mod plot;
 mod search;
+mod study;
 mod table;
 pub(crate) mod text;
 
@@ -20,6 +29,10 @@ use std::path::PathBuf;
 
 use crate::result::{FileError, ResultDocument};
 
+pub use exhibits::KINDS;
+pub use export::{Export, ExportFormat, Selection};
+pub use files::{Drawing, Painter, drawings};
+pub use kept::Kept;
 pub(crate) use markdown::escape;
 pub(crate) use table::table;
 
@@ -32,6 +45,38 @@ pub enum ReportError {
     /// The document has no form in JSON.
     #[error(transparent)]
     Json(#[from] FileError),
+    /// No figure is called that.
+    #[error("{}", no_figure(name, *known, there))]
+    NoFigure {
+        /// What was asked for.
+        name: String,
+        /// Whether it is a kind of figure, for which these documents have no data.
+        known: bool,
+        /// The figures that there are.
+        there: String,
+    },
+    /// This host has no typeface.
+    #[error(
+        "this host has no typeface to draw words with; install one (Debian: fonts-dejavu-core), or take SVG"
+    )]
+    NoTypeface,
+    /// A plot could not be drawn.
+    #[error("cannot draw {name}: {why}")]
+    Paint {
+        /// The plot.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// A name or a message has no form in XML.
+    #[error("cannot make JUnit XML: {0}")]
+    Junit(String),
+}
+
+fn no_figure(name: &str, known: bool, there: &str) -> String {
+    let why = if known { "these results have nothing for the figure" } else { "no figure is called" };
+    let there = if there.is_empty() { "none".to_owned() } else { there.to_owned() };
+    format!("{why} {name:?}; the figures of these results are: {there}")
 }
 
 /// How a report looks.

@@ -1,14 +1,16 @@
-//! For notebooks: one row a trial, every figure with its unit in the header; and one for each goal of each search,
-//! which has the circumstances of its trials and no figures but its own.
+//! For notebooks: one row a trial, or one a raw window, every figure with its unit in the header; and, beside rows of
+//! trials, one for each goal of each search, which has the circumstances of its trials and no figures but its own.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use super::export::{Export, Selection};
+use super::kept::Kept;
 use super::{Report, ReportError, View};
 use crate::result::{
     Arrivals, Cost, FlowOrder, GoalResult, Latency, Load, LoadedLatency, Offered, Pacing, ResultDocument,
-    SearchRecord, ThreadKind, Trial,
+    SearchRecord, ThreadKind, Trial, Window,
 };
 use crate::stats::Summary;
 
@@ -41,6 +43,74 @@ impl Report for Csv {
         Ok(())
     }
 }
+
+/// Several documents: the same with the document's name in the first column.
+impl Export for Csv {
+    fn write(&self, results: &[Kept], _: &Selection, out: &mut dyn Write) -> Result<(), ReportError> {
+        let mut writer = ::csv::Writer::from_writer(out);
+        let names = COLUMNS.iter().map(|(name, _)| *name);
+        writer.write_record(["document"].into_iter().chain(names)).map_err(io_error)?;
+        for kept in results {
+            for trial in &kept.document.trials {
+                let cells = COLUMNS.iter().map(|(_, cell)| cell(&kept.document, trial));
+                writer.write_record([kept.name.clone()].into_iter().chain(cells)).map_err(io_error)?;
+            }
+        }
+        writer.flush()?;
+        Ok(())
+    }
+}
+
+/// Writes a row for every raw window: what the trial was, when the window was, what was counted in it.
+pub(super) struct Windows;
+
+impl Export for Windows {
+    fn write(&self, results: &[Kept], _: &Selection, out: &mut dyn Write) -> Result<(), ReportError> {
+        let mut writer = ::csv::Writer::from_writer(out);
+        let keys = || COLUMNS.iter().filter(|(name, _)| WINDOW_KEYS.contains(name));
+        let header = ["document"].into_iter().chain(keys().map(|(name, _)| *name));
+        writer.write_record(header.chain(WINDOW_COLUMNS.map(|(name, _)| name))).map_err(io_error)?;
+        for kept in results {
+            for trial in &kept.document.trials {
+                let key: Vec<String> = keys().map(|(_, cell)| cell(&kept.document, trial)).collect();
+                for (index, window) in trial.windows.iter().enumerate() {
+                    let cells = WINDOW_COLUMNS.map(|(_, cell)| cell(index, window));
+                    let row = [&kept.name].into_iter().chain(&key).chain(&cells);
+                    writer.write_record(row).map_err(io_error)?;
+                }
+            }
+        }
+        writer.flush()?;
+        Ok(())
+    }
+}
+
+/// What says which trial a window belongs to.
+const WINDOW_KEYS: [&str; 11] = [
+    "scenario",
+    "dataplane",
+    "accelerator",
+    "guest_driver",
+    "parameters",
+    "vms",
+    "frame_size",
+    "direction",
+    "repeat",
+    "order",
+    "flows",
+];
+
+/// Makes one cell of a window.
+type WindowCell = fn(usize, &Window) -> String;
+
+const WINDOW_COLUMNS: [(&str, WindowCell); 6] = [
+    ("window", |index, _| (index + 1).to_string()),
+    ("start_ns", |_, w| w.start_ns.to_string()),
+    ("end_ns", |_, w| w.end_ns.to_string()),
+    ("sent_frames", |_, w| w.ports.iter().map(|port| port.tx_frames).sum::<u64>().to_string()),
+    ("received_frames", |_, w| w.ports.iter().map(|port| port.rx_frames).sum::<u64>().to_string()),
+    ("rate_mpps", |_, w| w.rx_mpps().to_string()),
+];
 
 /// Keeps the kind of an output error, so that a closed pipe is told from a full disk.
 fn io_error(error: ::csv::Error) -> io::Error {

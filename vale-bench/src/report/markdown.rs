@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
+use super::export::{Export, Selection};
 use super::group::{Section, sections};
+use super::kept::Kept;
 use super::table::{cells, first_dataplane};
 use super::{Report, ReportError, View, load, search, text};
 use crate::result::ResultDocument;
@@ -69,7 +71,7 @@ impl Report for Markdown {
             writeln!(out, "{}\n", escape(legend))?;
         }
         writeln!(out, "{}\n", escape(&text::circumstances(document)))?;
-        writeln!(out, "```sh\n{}\n```", command(&document.manifest.command_line))?;
+        writeln!(out, "```sh\n{}\n```", text::command(&document.manifest.command_line))?;
         if let Some(path) = &view.source {
             writeln!(out, "\nRaw data: {}", escape(&path.display().to_string()))?;
         }
@@ -88,6 +90,23 @@ fn table((header, rows): load::Cells, out: &mut dyn Write) -> std::io::Result<()
     writeln!(out)
 }
 
+/// Several documents: each under its name.
+impl Export for Markdown {
+    fn write(&self, results: &[Kept], _: &Selection, out: &mut dyn Write) -> Result<(), ReportError> {
+        for (index, kept) in results.iter().enumerate() {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            if results.len() > 1 {
+                writeln!(out, "## {}\n", escape(&kept.name))?;
+            }
+            let view = View { source: Some(kept.path.clone()), ..View::default() };
+            Report::write(self, &kept.document, &view, out)?;
+        }
+        Ok(())
+    }
+}
+
 /// Text that Markdown leaves as it is.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
@@ -100,19 +119,6 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// A command line as one would type it.
-fn command(argv: &[String]) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
-    let quoted = argv.iter().map(|word| {
-        if !word.is_empty() && word.chars().all(plain) {
-            word.clone()
-        } else {
-            format!("'{}'", word.replace('\'', r"'\''"))
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +126,7 @@ mod tests {
     #[test]
     fn words_that_a_shell_or_markdown_would_read_otherwise() {
         let argv = ["vale-bench", "v2v", "--qemu", "/my qemu", "it's"].map(str::to_owned);
-        assert_eq!(command(&argv), r"vale-bench v2v --qemu '/my qemu' 'it'\''s'");
+        assert_eq!(text::command(&argv), r"vale-bench v2v --qemu '/my qemu' 'it'\''s'");
         assert_eq!(escape("a|b_c"), r"a\|b\_c");
     }
 }

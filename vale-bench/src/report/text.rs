@@ -14,8 +14,8 @@ struct Merged<'a> {
 }
 
 impl Merged<'_> {
-    /// The sentence, for how many trials it holds, and the advice.
-    fn text(&self, trials: usize) -> String {
+    /// The sentence with how many trials it holds for, and the advice.
+    fn doubt(&self, trials: usize) -> Doubt {
         let sentence = self.worst.sentence();
         let scope = match self.trials {
             0 => String::new(),
@@ -28,13 +28,29 @@ impl Merged<'_> {
             (false, true) => format!("{scope}, at worst)"),
             (false, false) => format!("{scope})"),
         };
-        let sentence = sentence.trim_end_matches('.');
-        format!("{sentence}{scope}. {}", self.worst.advice())
+        let sentence = format!("{}{scope}.", sentence.trim_end_matches('.'));
+        Doubt { kind: self.worst.kind(), sentence, advice: self.worst.advice() }
     }
+}
+
+/// What to doubt about a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// The warning's kind.
+    pub(super) kind: &'static str,
+    /// What is wrong.
+    pub(super) sentence: String,
+    /// What to do about it.
+    pub(super) advice: &'static str,
 }
 
 /// Every kind of warning once, with advice, in the order of the document.
 pub(super) fn warnings(document: &ResultDocument) -> Vec<String> {
+    doubts(document).iter().map(|doubt| format!("{} {}", doubt.sentence, doubt.advice)).collect()
+}
+
+/// Every kind of warning once, in the order of the document.
+pub(super) fn doubts(document: &ResultDocument) -> Vec<Doubt> {
     let mut merged: Vec<Merged<'_>> = Vec::new();
     // TCG is said even where whoever made the document forgot to warn.
     let dataplanes = document.trials.iter().map(|trial| &trial.dataplane);
@@ -57,7 +73,7 @@ pub(super) fn warnings(document: &ResultDocument) -> Vec<String> {
             }
         }
     }
-    merged.iter().map(|warning| warning.text(document.trials.len())).collect()
+    merged.iter().map(|warning| warning.doubt(document.trials.len())).collect()
 }
 
 /// What the document does not have: trials not made, dataplanes that cannot run here.
@@ -145,4 +161,48 @@ pub(crate) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<Str
     }
     lines.push(line);
     lines
+}
+
+/// Text without what a terminal, XML or a reader's eye would take for something else: control characters and those
+/// that turn the direction of writing become U+FFFD.
+pub(super) fn plain(text: &str) -> String {
+    let odd = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
+    };
+    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// `text` in at most `most` characters, the end given up for an ellipsis.
+pub(super) fn short(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Lower-case letters, digits and hyphens alone, for names of files and anchors.
+pub(super) fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in text.chars().take(80) {
+        match c {
+            c if c.is_ascii_alphanumeric() => slug.push(c.to_ascii_lowercase()),
+            _ if slug.ends_with('-') || slug.is_empty() => {}
+            _ => slug.push('-'),
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
+/// A command line as one would type it.
+pub(super) fn command(argv: &[String]) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
+    let quoted = argv.iter().map(|word| {
+        if !word.is_empty() && word.chars().all(bare) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }

@@ -200,9 +200,14 @@ impl OutputFile {
 
     /// The same with text of any kind.
     pub fn write_text(&self, text: &str) -> Result<(), FileError> {
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// The same with anything.
+    pub fn write_bytes(&self, bytes: &[u8]) -> Result<(), FileError> {
         let fail = |source| FileError::Write { path: self.path.clone(), source };
         let mut file = self.temporary().map_err(fail)?;
-        file.write_all(text.as_bytes()).map_err(fail)?;
+        file.write_all(bytes).map_err(fail)?;
         file.as_file().sync_all().map_err(fail)?;
         file.persist(&self.path).map_err(|error| fail(error.error))?;
         Ok(())

@@ -105,6 +105,14 @@ impl Latency {
             Latency { count, lost, min_ns, p50_ns, p90_ns, p99_ns, p99_9_ns, max_ns, mean_ns, histogram }
         }))
     }
+
+    /// The distribution: quantiles from 0 to 1 and the times in nanoseconds within which they lie, `points` of them
+    /// for each halving of the rest.
+    pub fn curve(&self, points: u32) -> Result<Vec<(f64, f64)>, HistogramError> {
+        let histogram = decode(&self.histogram)?;
+        let steps = histogram.iter_quantiles(points.max(1));
+        Ok(steps.map(|step| (step.quantile_iterated_to(), step.value_iterated_to() as f64)).collect())
+    }
 }
 
 /// Round trips of probes inside a load.
@@ -189,6 +197,15 @@ mod tests {
         assert_eq!((latency.p99_9_ns, latency.max_ns), (999, 1000));
         let again = Latency::merge([latency.histogram.as_str()], 2).unwrap().unwrap();
         assert_eq!(again, latency);
+    }
+
+    #[test]
+    fn a_curve_rises_from_the_shortest_to_the_longest() {
+        let latency = Latency::merge([histogram(1..=1000).as_str()], 0).unwrap().unwrap();
+        let curve = latency.curve(8).unwrap();
+        assert!(curve.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1), "{curve:?}");
+        assert!(curve.len() > 20 && curve[0].1 <= 2.0 && curve.last() == Some(&(1.0, 1000.0)), "{curve:?}");
+        assert!(Latency { histogram: "AAAA".into(), ..latency }.curve(8).is_err());
     }
 
     #[test]

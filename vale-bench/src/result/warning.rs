@@ -156,6 +156,11 @@ impl Warning {
         }
     }
 
+    /// Whether the trial's numbers cannot be trusted at all: its accounts do not add up, or frames came damaged.
+    pub fn spoils(&self) -> bool {
+        matches!(self, Warning::Unaccounted { .. } | Warning::CorruptFrames { .. })
+    }
+
     /// How bad it is among warnings of the same kind; 0 where they are all alike.
     pub fn magnitude(&self) -> f64 {
         match self {

@@ -1,0 +1,366 @@
+//! The trials of one or several documents laid out for figures: what was compared with what, and where.
+//!
+//! A *panel* holds what was measured under one scenario; in it, an *arm* is one competitor, whose colour and mark
+//! are the same in every figure; a *cell* holds the repetitions of one arm at one frame size. Where two documents
+//! measured the same thing, each document has arms of its own; where they complement each other, they share them.
+//!
+//! Deliberately absent: figures and words about them.
+
+use std::collections::BTreeSet;
+
+use super::kept::Kept;
+use super::{figure, text};
+use crate::result::{Accelerator, Dataplane, Direction, Offered, Trial};
+use crate::stats::Summary;
+
+/// One competitor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Arm {
+    /// What to call it in a figure.
+    pub(super) label: String,
+    /// The document, where documents compete.
+    source: Option<usize>,
+    dataplane: String,
+    /// What tells it from others of the same name, such as `slots=256`.
+    variant: String,
+}
+
+/// The repetitions of one measurement.
+#[derive(Debug)]
+pub(super) struct Cell<'a> {
+    /// Index of its arm.
+    pub(super) arm: usize,
+    /// At least one, each with the document it is from.
+    pub(super) trials: Vec<(usize, &'a Trial)>,
+}
+
+/// What was measured under one scenario.
+#[derive(Debug)]
+pub(super) struct Panel<'a> {
+    /// By arm within frame size, sizes ascending.
+    pub(super) cells: Vec<Cell<'a>>,
+}
+
+/// Everything there is to show.
+#[derive(Debug)]
+pub(super) struct Study<'a> {
+    /// The documents.
+    pub(super) results: &'a [Kept],
+    /// The competitors; ratios are to the first.
+    pub(super) arms: Vec<Arm>,
+    /// In the order in which their first trials were made.
+    pub(super) panels: Vec<Panel<'a>>,
+}
+
+impl<'a> Cell<'a> {
+    /// The first trial, which stands for what all have in common.
+    pub(super) fn first(&self) -> &'a Trial {
+        self.trials[0].1
+    }
+
+    /// The frame size as it was asked for.
+    pub(super) fn size(&self) -> &'a str {
+        &self.first().frame_size.label
+    }
+
+    /// A figure over the repetitions that have it.
+    pub(super) fn summary(&self, figure: impl Fn(&Trial) -> Option<f64>) -> Option<Summary> {
+        Summary::of(self.trials.iter().filter_map(|(_, trial)| figure(trial)))
+    }
+
+    /// The receivers' rate, in millions of frames a second.
+    pub(super) fn mpps(&self) -> Option<Summary> {
+        self.summary(|trial| Some(trial.throughput.aggregate.rate_mpps))
+    }
+}
+
+impl<'a> Panel<'a> {
+    /// The trial that stands for what all of it have in common.
+    pub(super) fn first(&self) -> &'a Trial {
+        self.cells[0].first()
+    }
+
+    /// The frame sizes, ascending by their mean.
+    pub(super) fn sizes(&self) -> Vec<&'a str> {
+        let mut sizes: Vec<&str> = self.cells.iter().map(Cell::size).collect();
+        sizes.dedup();
+        sizes
+    }
+
+    /// The cells of one frame size.
+    pub(super) fn at<'b>(&'b self, size: &'b str) -> impl Iterator<Item = &'b Cell<'a>> {
+        self.cells.iter().filter(move |cell| cell.size() == size)
+    }
+
+    /// Indices of the arms that took part, ascending.
+    pub(super) fn arms(&self) -> BTreeSet<usize> {
+        self.cells.iter().map(|cell| cell.arm).collect()
+    }
+
+    /// Indices of the documents it is made from.
+    pub(super) fn sources(&self) -> BTreeSet<usize> {
+        self.cells.iter().flat_map(|cell| cell.trials.iter().map(|(source, _)| *source)).collect()
+    }
+
+    /// Whether any guest was translated, not executed.
+    pub(super) fn is_tcg(&self) -> bool {
+        let mut trials = self.cells.iter().flat_map(|cell| &cell.trials);
+        trials.any(|(_, trial)| trial.dataplane.accelerator == Accelerator::Tcg)
+    }
+
+    /// `VM to VM (v2v), 2 guests, one way, as fast as possible`.
+    pub(super) fn title(&self) -> String {
+        let trial = self.first();
+        let mut parts = vec![scenario(&trial.scenario)];
+        if trial.vms > 0 {
+            parts.push(figure::count(trial.vms, "guest"));
+        } else if trial.ports.len() > 2 {
+            parts.push(format!("{} ports", trial.ports.len()));
+        }
+        parts.push(direction(trial.direction).into());
+        parts.push(offered(&trial.offered));
+        if trial.flows > 1 {
+            parts.push(figure::count(trial.flows, "flow"));
+        }
+        parts.join(", ")
+    }
+
+    /// A name for files and links: `v2v-2vm-uni`.
+    pub(super) fn slug(&self) -> String {
+        let trial = self.first();
+        let mut parts = vec![trial.scenario.clone()];
+        if trial.vms > 0 {
+            parts.push(format!("{}vm", trial.vms));
+        } else if trial.ports.len() > 2 {
+            parts.push(format!("{}ports", trial.ports.len()));
+        }
+        parts.push(trial.direction.label().into());
+        match trial.offered {
+            Offered::Max => {}
+            Offered::Pps { rate_pps } => parts.push(format!("{rate_pps:.0}pps")),
+            Offered::L1 { rate_l1_bps } => parts.push(format!("{rate_l1_bps:.0}bps-l1")),
+            Offered::L2 { rate_l2_bps } => parts.push(format!("{rate_l2_bps:.0}bps-l2")),
+        }
+        if trial.flows > 1 {
+            parts.push(format!("{}flows", trial.flows));
+        }
+        text::slug(&parts.join("-"))
+    }
+}
+
+/// A scenario in words, its name behind it.
+pub(super) fn scenario(name: &str) -> String {
+    let words = match name {
+        "v2v" => "VM to VM",
+        "p2p" => "Host port to host port",
+        "p2v" => "Host port to VM",
+        "v2p" => "VM to host port",
+        "loopback" => "Through a chain of VMs",
+        other => return text::plain(other),
+    };
+    format!("{words} ({name})")
+}
+
+/// One way or both, in words.
+pub(super) fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Uni => "one way",
+        Direction::Bidi => "both ways",
+    }
+}
+
+/// The load, in words.
+pub(super) fn offered(offered: &Offered) -> String {
+    match offered {
+        Offered::Max => "as fast as possible".into(),
+        Offered::Pps { rate_pps } => format!("{}pps offered", figure::scaled(*rate_pps)),
+        Offered::L1 { rate_l1_bps } => format!("{}bps (L1) offered", figure::scaled(*rate_l1_bps)),
+        Offered::L2 { rate_l2_bps } => format!("{}bps (L2) offered", figure::scaled(*rate_l2_bps)),
+    }
+}
+
+/// Whether two trials belong to one panel.
+fn same_panel(a: &Trial, b: &Trial) -> bool {
+    same_load_aside(a, b) && a.offered == b.offered
+}
+
+/// Whether two trials differ at most in load, frame size and competitor.
+pub(super) fn same_load_aside(a: &Trial, b: &Trial) -> bool {
+    same_guests_aside(a, b) && a.vms == b.vms && a.ports.len() == b.ports.len()
+}
+
+/// Whether two trials differ at most in the number of guests and ports, load, frame size and competitor.
+pub(super) fn same_guests_aside(a: &Trial, b: &Trial) -> bool {
+    a.scenario == b.scenario && a.direction == b.direction && a.flows == b.flows
+}
+
+impl<'a> Study<'a> {
+    /// Lays out all trials of `results`.
+    pub(super) fn new(results: &'a [Kept]) -> Study<'a> {
+        let trials = || {
+            let all = results.iter().enumerate();
+            all.flat_map(|(source, kept)| kept.document.trials.iter().map(move |trial| (source, trial)))
+        };
+        let field = Field::new(trials());
+        let mut study = Study { results, arms: field.arms(results), panels: Vec::new() };
+        for (source, trial) in trials() {
+            let arm = field.arm(source, &trial.dataplane);
+            let known = study.arms.iter().position(|known| known.is(&arm));
+            study.place(source, trial, known.expect("every trial was looked at for arms"));
+        }
+        for panel in &mut study.panels {
+            panel.cells.sort_by(|a, b| {
+                let mean = |cell: &Cell<'_>| cell.first().frame_size.mean_bytes();
+                mean(a).total_cmp(&mean(b)).then_with(|| a.size().cmp(b.size())).then(a.arm.cmp(&b.arm))
+            });
+        }
+        study
+    }
+
+    fn place(&mut self, source: usize, trial: &'a Trial, arm: usize) {
+        let at = self.panels.iter().position(|panel| same_panel(panel.first(), trial));
+        let panel = match at {
+            Some(at) => &mut self.panels[at],
+            None => {
+                self.panels.push(Panel { cells: Vec::new() });
+                self.panels.last_mut().expect("one was just pushed")
+            }
+        };
+        let known = |cell: &&mut Cell<'_>| cell.arm == arm && cell.first().frame_size == trial.frame_size;
+        match panel.cells.iter_mut().find(known) {
+            Some(cell) => cell.trials.push((source, trial)),
+            None => panel.cells.push(Cell { arm, trials: vec![(source, trial)] }),
+        }
+    }
+
+    /// An arm's name.
+    pub(super) fn label(&self, arm: usize) -> &str {
+        self.arms.get(arm).map_or("", |arm| &arm.label)
+    }
+
+    /// The median rate of `cell` over that of the first arm at the same size; `None` for the first itself.
+    pub(super) fn ratio(&self, panel: &Panel<'_>, cell: &Cell<'_>) -> Option<f64> {
+        let reference = panel.at(cell.size()).next().filter(|first| first.arm != cell.arm)?;
+        let ratio = cell.mpps()?.median / reference.mpps()?.median;
+        ratio.is_finite().then_some(ratio)
+    }
+}
+
+impl Arm {
+    /// Whether both are one competitor, whatever they are called.
+    fn is(&self, other: &Arm) -> bool {
+        (self.source, &self.dataplane, &self.variant) == (other.source, &other.dataplane, &other.variant)
+    }
+}
+
+/// Everybody who takes part, to tell who has to be told from whom.
+struct Field<'a> {
+    /// One trial of each measurement and document; repetitions are left out.
+    heats: Vec<(usize, &'a Trial)>,
+    /// Whether documents compete.
+    compete: bool,
+    /// What tells each dataplane from its rivals.
+    variants: Vec<(&'a Dataplane, String)>,
+}
+
+impl<'a> Field<'a> {
+    fn new(trials: impl Iterator<Item = (usize, &'a Trial)>) -> Field<'a> {
+        let mut heats: Vec<(usize, &Trial)> = Vec::new();
+        for (source, trial) in trials {
+            let known = |(of, heat): &(usize, &Trial)| {
+                *of == source && heat.dataplane == trial.dataplane && same_heat(heat, trial)
+            };
+            if !heats.iter().any(known) {
+                heats.push((source, trial));
+            }
+        }
+        let pairs = || heats.iter().enumerate().flat_map(|(i, a)| heats[..i].iter().map(move |b| (a, b)));
+        let compete = pairs().any(|((a, trial), (b, other))| {
+            a != b && trial.dataplane.name == other.dataplane.name && same_heat(trial, other)
+        });
+        let mut variants: Vec<(&Dataplane, String)> = Vec::new();
+        for (_, heat) in &heats {
+            if variants.iter().all(|(known, _)| **known != heat.dataplane) {
+                variants.push((&heat.dataplane, variant(&heats, &heat.dataplane)));
+            }
+        }
+        Field { heats, compete, variants }
+    }
+
+    /// The arm of a trial with `dataplane` in document `source`, without its name.
+    fn arm(&self, source: usize, dataplane: &Dataplane) -> Arm {
+        let variant = self.variants.iter().find(|(known, _)| *known == dataplane);
+        Arm {
+            label: String::new(),
+            source: self.compete.then_some(source),
+            dataplane: dataplane.name.clone(),
+            variant: variant.map(|(_, variant)| variant.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// All arms, by document where these compete, then in the order in which dataplanes were asked for.
+    fn arms(&self, results: &[Kept]) -> Vec<Arm> {
+        let first = self.heats.first().map(|(_, heat)| heat.dataplane.name.as_str());
+        let single = self.heats.iter().all(|(_, heat)| Some(heat.dataplane.name.as_str()) == first);
+        let mut arms: Vec<(usize, Arm)> = Vec::new();
+        for (source, heat) in &self.heats {
+            let mut arm = self.arm(*source, &heat.dataplane);
+            if arms.iter().any(|(_, known)| known.is(&arm)) {
+                continue;
+            }
+            let document = &results[*source].name;
+            arm.label = match (self.compete, single) {
+                (false, _) => text::plain(&arm.dataplane),
+                (true, true) => document.clone(),
+                (true, false) => format!("{document}: {}", text::plain(&arm.dataplane)),
+            };
+            if !arm.variant.is_empty() {
+                arm.label.push_str(&format!(", {}", text::plain(&arm.variant)));
+            }
+            let order = &results[*source].document.plan.dataplanes;
+            arms.push((order.iter().position(|name| *name == arm.dataplane).unwrap_or(order.len()), arm));
+        }
+        arms.sort_by_key(|(place, arm)| (arm.source, *place));
+        arms.into_iter().map(|(_, arm)| arm).collect()
+    }
+}
+
+/// Whether two trials differ at most in the competitor and the repetition.
+fn same_heat(a: &Trial, b: &Trial) -> bool {
+    same_panel(a, b) && a.frame_size == b.frame_size
+}
+
+/// What tells `dataplane` from others of its name in the same document: the parameters that differ. Empty where
+/// there is no other.
+fn variant(heats: &[(usize, &Trial)], dataplane: &Dataplane) -> String {
+    let mut differ: BTreeSet<&str> = BTreeSet::new();
+    for (source, heat) in heats.iter().filter(|(_, heat)| heat.dataplane == *dataplane) {
+        let rivals = heats.iter().filter(|(of, rival)| {
+            of == source
+                && rival.dataplane.name == dataplane.name
+                && rival.dataplane != *dataplane
+                && same_heat(rival, heat)
+        });
+        for (_, rival) in rivals {
+            let (mine, other) = (&dataplane.parameters, &rival.dataplane.parameters);
+            differ.extend(
+                mine.keys().chain(other.keys()).filter(|n| mine.get(*n) != other.get(*n)).map(String::as_str),
+            );
+            if rival.dataplane.accelerator != dataplane.accelerator {
+                differ.insert("accelerator");
+            }
+            if rival.dataplane.guest_driver != dataplane.guest_driver {
+                differ.insert("driver");
+            }
+        }
+    }
+    let value = |name: &str| match name {
+        "accelerator" => dataplane.accelerator.label(),
+        "driver" => dataplane.guest_driver.as_deref().unwrap_or("none"),
+        name => dataplane.parameters.get(name).map_or("none", String::as_str),
+    };
+    differ.iter().map(|name| format!("{name}={}", value(name))).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests;
