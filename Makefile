@@ -13,10 +13,11 @@ FEATURES = $(shell [ "$$VALE_BENCH_DPDK" != no ] && pkg-config --exists 'libdpdk
 
 VALE_BENCH = $(CARGO_TARGET_DIR)/release/vale-bench
 
-.PHONY: help setup build v2v test lint clean
+.PHONY: help setup build v2v compare test lint clean
 
 help:
 	@echo 'make v2v    set up, build, and measure VM to VM (further arguments: ARGS=...)'
+	@echo 'make compare  the same through uvale and DPDK testpmd, side by side'
 	@echo 'make test   set up, build, and run all tests, those on real guests included'
 	@echo 'make setup  install what is missing (Debian, Ubuntu) and fetch a guest kernel'
 	@echo 'make build  build the release binary, $(VALE_BENCH)'
@@ -31,6 +32,15 @@ build: setup
 
 v2v: build
 	@$(VALE_BENCH) v2v --vms 2 $(ARGS)
+
+COMMA := ,
+
+# An option of ours, unless ARGS has it.
+unless_given = $(if $(findstring --$(1),$(ARGS)),,--$(1) $(2))
+
+compare: build
+	@$(VALE_BENCH) v2v --vms 2 $(call unless_given,dataplane,uvale$(COMMA)testpmd) $(call unless_given,repeat,6) \
+		$(call unless_given,duration,2) $(call unless_given,size,64$(COMMA)1518) $(ARGS)
 
 # Set-up has seen to QEMU and a kernel, so a test that skips itself has failed.
 test: export VALE_BENCH_NO_SKIP = 1

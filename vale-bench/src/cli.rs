@@ -8,6 +8,7 @@ mod ci;
 mod compare;
 mod in_vm;
 mod search;
+mod suite;
 mod switch;
 mod traffic;
 mod trend;
@@ -27,6 +28,7 @@ pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
 pub use in_vm::InVmArgs;
 pub use search::SearchArgs;
+pub use suite::SuiteArgs;
 pub use switch::SwitchArgs;
 pub use traffic::{
     AddressArgs, CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, ProbeSizeArgs, RewriteMac, RunArgs, RxArgs,
@@ -45,6 +47,7 @@ Examples:
   vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
                  --out r.json               more of it, raw data kept
   vale-bench p2p --duration 2               host port to host port, no guests
+  vale-bench suite quick                    the headline, in 3 minutes
   vale-bench show r.json --format markdown  a kept result, shown again
   vale-bench compare old.json new.json      which is faster, and how surely
   vale-bench doctor                         what this host can run
@@ -97,6 +100,11 @@ pub enum Command {
     P2v(Box<HostGuestArgs>),
     /// Measure VM to host port: each guest sends to a port of the host of its own
     V2p(Box<HostGuestArgs>),
+    /// Run many benchmarks as one, from a file
+    ///
+    /// Multiplies scenarios, dataplanes, sizes, directions and whatever else a benchmark can be told, and measures
+    /// all of it interleaved, in an order drawn by lot. Started again, it goes on where it was interrupted.
+    Suite(Box<SuiteArgs>),
     /// Send frames on a port
     ///
     /// Sends until Ctrl-C, a count or a time, and reports the rate at which the port took the frames. Letters

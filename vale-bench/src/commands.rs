@@ -1,12 +1,11 @@
 //! The commands: one function each, from its options to its end.
 
 pub mod ci;
-pub mod p2p;
 pub mod switch;
 pub mod traffic;
-pub mod v2v;
 pub mod vale;
 
+mod benchmark;
 mod compare;
 mod completions;
 mod doctor;
@@ -14,8 +13,10 @@ pub mod in_vm;
 mod output;
 mod schema;
 mod show;
+mod suite;
 mod trend;
 
+pub use benchmark::Benchmark;
 pub use output::{Output, print, view};
 
 use crate::cli::Command;
@@ -24,10 +25,12 @@ use crate::exit::Fail;
 /// Runs one command to its end.
 pub fn run(command: &Command) -> Result<(), Fail> {
     match command {
-        Command::V2v(args) => v2v::run(args),
-        Command::P2p(args) => p2p::run(args),
-        Command::P2v(args) => v2v::p2v(args),
-        Command::V2p(args) => v2v::v2p(args),
+        Command::V2v(_) | Command::P2p(_) | Command::P2v(_) | Command::V2p(_) => match Benchmark::of(command)
+        {
+            Some(benchmark) => benchmark?.run(),
+            None => Err(Fail::usage("this is no benchmark")),
+        },
+        Command::Suite(args) => suite::run(args),
         Command::Tx(args) => traffic::tx(args),
         Command::Rx(args) => traffic::rx(args),
         Command::Ping(args) => traffic::ping(args),

@@ -33,6 +33,7 @@ pub mod search;
 pub mod searching;
 pub mod station;
 pub mod stats;
+pub mod suite;
 pub mod trend;
 pub mod trial;
 pub mod units;

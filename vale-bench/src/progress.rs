@@ -74,6 +74,11 @@ impl Progress {
         }
     }
 
+    /// So many trials of an earlier start count as begun.
+    pub fn skip(&self, trials: u32) {
+        self.state().trial = trials;
+    }
+
     /// What is being done now, as in `booting 2 guests` or, within a trial, `measuring`.
     pub fn stage(&self, what: &str) {
         let line = self.line(&self.state(), what);

@@ -61,6 +61,23 @@ pub struct Plan {
     pub trials: u32,
     /// Dataplanes in the order in which they were asked for; ratios are to the first.
     pub dataplanes: Vec<String>,
+    /// What the order of trials was drawn from; null where none was drawn.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// The suite that was run; null for a single benchmark.
+    #[serde(default)]
+    pub suite: Option<SuitePlan>,
+}
+
+/// A suite that was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SuitePlan {
+    /// Its name, or its file.
+    pub name: String,
+    /// Its whole text.
+    pub text: String,
+    /// When it was taken up again after an interruption, in RFC 3339 and UTC.
+    pub resumed_at: Vec<String>,
 }
 
 /// Something asked for that this host could not run, while the rest ran.
@@ -71,6 +88,19 @@ pub struct Skipped {
     /// Dataplane, as in `uvale`.
     pub dataplane: String,
     /// Why, as a sentence.
+    pub reason: String,
+}
+
+/// Something that went wrong with one dataplane, while the others went on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Failed {
+    /// Scenario, as in `v2v`.
+    pub scenario: String,
+    /// Dataplane, as in `uvale`.
+    pub dataplane: String,
+    /// The repetition in which it failed, from 1.
+    pub repeat: u32,
+    /// What went wrong: a sentence, and the end of a log where there is one.
     pub reason: String,
 }
 
@@ -88,6 +118,9 @@ pub struct ResultDocument {
     /// What of the plan this host cannot run.
     #[serde(default)]
     pub skipped: Vec<Skipped>,
+    /// What failed while the rest went on.
+    #[serde(default)]
+    pub failed: Vec<Failed>,
     /// Warnings that concern every trial.
     pub warnings: Vec<Warning>,
     /// The trials, in the order in which they were made; those of searches are in `searches`.
@@ -106,6 +139,7 @@ impl ResultDocument {
             plan,
             incomplete: None,
             skipped: Vec::new(),
+            failed: Vec::new(),
             warnings: Vec::new(),
             trials: Vec::new(),
             searches: Vec::new(),

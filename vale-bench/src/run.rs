@@ -1,33 +1,34 @@
-//! A run: brings a topology up on each dataplane, makes the trials interleaved, and ends in a document.
+//! A run: brings topologies up on dataplanes, makes the trials interleaved, and ends in a document.
 //!
-//! Whatever happens on the way, what was measured is kept and what was started is ended.
+//! A [`Job`] is one thing to measure; what is brought up alike makes an [`arm`]. Where there are several arms, a round
+//! goes through all of them in an order drawn by lot, and each is up only while it is measured ([`session`] says
+//! why). Whatever happens on the way, what was measured is kept and what was started is ended.
 
+mod arm;
+mod estimate;
 mod searches;
+mod session;
 
-use crate::cli::{BenchArgs, VmArgs};
+pub use arm::{Arm, Job, arms};
+
+use crate::cli::{BenchArgs, OutputArgs, VmArgs};
 use crate::commands::Output;
-use crate::dataplane::{self, Dataplane, Lab, Placement, Setting, registry};
-use crate::doctor::Facts;
-use crate::exit::{Fail, FailContext};
-use crate::goals::{self, Method};
-use crate::guests;
+use crate::dataplane::{self, registry};
+use crate::exit::Fail;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::provenance;
-use crate::result::{Accelerator, Direction, Plan, ResultDocument, Trial, Warning};
+use crate::result::{Plan, ResultDocument};
 use crate::rundir::{self, RunDir};
 use crate::scenario::Topology;
-use crate::trial::{self, TrialSpec};
-use crate::units::SizeSpec;
-use std::sync::Arc;
+use estimate::{Estimate, about};
+use session::Session;
+use std::io::{self, Write};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Most bytes of a frame that any dataplane carries, without FCS.
 const MAX_FRAME: u16 = dataplane::uvale::BUF_SIZE as u16;
-/// Most frames a batch.
-const BURST: u32 = 512;
-/// How long round trips are measured: as long as the throughput, but not longer than this.
-const LATENCY_MAX: Duration = Duration::from_secs(5);
 
 /// Everything a benchmark command was told.
 pub struct Request<'a> {
@@ -38,165 +39,97 @@ pub struct Request<'a> {
     /// How to run guests, where there are some.
     pub vm: Option<&'a VmArgs>,
     /// Where the result goes.
-    pub output: &'a crate::cli::OutputArgs,
+    pub output: &'a OutputArgs,
 }
 
 /// Carries a benchmark command out.
 pub fn run(request: &Request<'_>) -> Result<(), Fail> {
-    let bench = request.bench;
-    bench.check(Some(MAX_FRAME))?;
+    let bench = Rc::new(request.bench.clone());
+    let vm = request.vm.map(|vm| Rc::new(vm.clone()));
+    let given = bench.given().into_iter().chain(vm.iter().flat_map(|vm| vm.given()));
     let planes = registry::find_all(&bench.dataplane)?;
-    let given = bench.given().into_iter().chain(request.vm.into_iter().flat_map(VmArgs::given));
     registry::check_options(&planes, &given.collect::<Vec<_>>())?;
-    let placement = Placement::choose(bench, request.topology.stations.len())?;
-    let methods = goals::methods(&bench.search)?;
-    searches::check(request, &methods)?;
+    let job = |dataplane: &String| Job {
+        topology: request.topology.clone(),
+        dataplane: dataplane.clone(),
+        bench: bench.clone(),
+        vm: vm.clone(),
+    };
+    let arms = arms(bench.dataplane.iter().map(job).collect())?;
     let output = Output::prepare(request.output)?;
+    let plan = Plan {
+        trials: arms.iter().map(Arm::trials).sum(),
+        dataplanes: planes.iter().map(|plane| plane.name().to_owned()).collect(),
+        seed: Some(bench.seed.unwrap_or_else(draw_seed)),
+        suite: None,
+    };
+    let mut document = ResultDocument::new(provenance::manifest(), plan);
+    document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
+    carry_out(arms, document, vm.as_deref(), &output, request.output.quiet)
+}
+
+/// Measures what `document` does not have yet of `arms`, and shows it.
+pub fn carry_out(
+    arms: Vec<Arm>,
+    mut document: ResultDocument,
+    vm: Option<&VmArgs>,
+    output: &Output,
+    quiet: bool,
+) -> Result<(), Fail> {
     let interrupt = Interrupt::install()?;
-    let sizes = bench.size.len() as u32;
-    let total = sizes * bench.repeat * bench.dataplane.len() as u32 * methods.len().max(1) as u32;
-    let progress = Progress::new(total, request.output.quiet);
+    let progress = Progress::new(document.plan.trials, quiet);
     for line in rundir::recover()?.describe() {
         progress.println(&line);
     }
     let run_dir = RunDir::create()?;
-
-    let mut document = ResultDocument::new(
-        provenance::manifest(),
-        Plan { trials: total, dataplanes: planes.iter().map(|plane| plane.name().to_owned()).collect() },
-    );
-    document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
-    let mut labs = bring_up(request, &planes, &placement, &run_dir, interrupt, &progress, &mut document)?;
-    let measured =
-        measure(request, &methods, &placement, &mut labs, interrupt, &progress, &mut document, &output);
+    let done = document.trials.len() + document.searches.len();
+    if done > 0 {
+        let all = document.plan.trials;
+        progress.println(&format!("{done} of {all} trials are done"));
+    }
+    document.incomplete = None;
+    let mut session = Session::new(arms, vm, &mut document, output, &run_dir, interrupt, &progress);
+    let measured = session.measure();
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
     }
-    let ended = labs.iter_mut().try_for_each(Lab::shut_down);
-    drop(labs);
-    let nothing = document.trials.is_empty() && document.searches.is_empty();
+    let nothing = document.trials.is_empty()
+        && document.searches.is_empty()
+        && document.skipped.is_empty()
+        && document.failed.is_empty();
     let shown = if nothing { output.keep(&document) } else { output.finish(&document) };
-    measured.and(shown).and(ended)
+    measured.and(shown)
 }
 
-fn bring_up(
-    request: &Request<'_>,
-    planes: &[Arc<dyn Dataplane>],
-    placement: &Placement,
-    run_dir: &RunDir,
-    interrupt: &Interrupt,
-    progress: &Progress,
-    document: &mut ResultDocument,
-) -> Result<Vec<Lab>, Fail> {
-    let mut labs = Vec::new();
-    let with_guests = request.topology.vms() > 0;
-    let host = match request.vm.filter(|_| with_guests) {
-        Some(vm) => {
-            let host = guests::GuestHost::find(vm, progress)?;
-            document.manifest.qemu = Some(host.qemu());
-            document.manifest.guest_kernel = Some(host.kernel());
-            document.manifest.guest_memory = Some(host.memory());
-            document.manifest.accelerator = host.accelerator();
-            if host.accelerator() == Accelerator::Tcg {
-                document.warnings.push(Warning::Tcg);
-            }
-            document.warnings.extend(host.kvm_warning());
-            Some(host)
-        }
-        None => None,
-    };
-    let facts = Facts::for_run(host.as_ref());
-    let wanted = request.topology.wanted(request.vm);
-    let setting = Setting {
-        topology: &request.topology,
-        bench: request.bench,
-        vm: request.vm,
-        placement,
-        guests: host.as_ref(),
-        run_dir,
-        interrupt,
-    };
-    for plane in planes {
-        let name = plane.name();
-        dataplane::check_host(plane.as_ref(), &facts, &wanted)?;
-        if with_guests {
-            progress.stage(&format!("booting {} ({name})", count(request.topology.vms(), "guest")));
-        }
-        let mut lab = plane.bring_up(&setting).context_with(|| format!("cannot bring up {name}"))?;
-        lab.awake(|lab| trial::teach(lab, interrupt))?;
-        document.manifest.vms.append(&mut lab.vms.clone());
-        document.manifest.pinning.append(&mut lab.pinning.clone());
-        labs.push(lab);
-    }
-    if document.manifest.pinning.is_empty() {
-        document.warnings.push(Warning::Unpinned);
-    }
-    Ok(labs)
-}
-
-fn count(n: usize, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-#[expect(clippy::too_many_arguments)] // A run's circumstances, each for one purpose.
-fn measure(
-    request: &Request<'_>,
-    methods: &[Method],
-    placement: &Placement,
-    labs: &mut [Lab],
-    interrupt: &Interrupt,
-    progress: &Progress,
-    document: &mut ResultDocument,
-    output: &Output,
-) -> Result<(), Fail> {
-    if !methods.is_empty() {
-        return searches::measure(request, methods, placement, labs, interrupt, progress, document, output);
-    }
-    let bench = request.bench;
-    let direction = bench.direction();
-    let flows = request.topology.flows(direction == Direction::Bidi);
-    let mut order = 0;
-    // Dataplanes innermost, repeats outermost: what drifts meets all alternatives alike.
-    for repeat in 1..=bench.repeat {
-        for size in &bench.size {
-            for lab in labs.iter_mut() {
-                order += 1;
-                progress.trial(label(request, &lab.switch.describe().name, size, direction));
-                let spec = TrialSpec {
-                    scenario: request.topology.scenario,
-                    flows: flows.clone(),
-                    direction,
-                    size: size.clone(),
-                    rate: bench.rate,
-                    header_flows: bench.flows,
-                    burst: BURST.min(placement.slots(bench) / 2).max(1),
-                    warmup: bench.warmup,
-                    duration: bench.duration,
-                    window: bench.interval,
-                    latency: bench.latency.then(|| bench.duration.min(LATENCY_MAX)),
-                    repeat,
-                    order,
-                };
-                let trial = lab.awake(|lab| trial::run(lab, &spec, interrupt, progress))?;
-                for fault in lab.switch.faults() {
-                    progress.println(&fault);
-                }
-                progress.done(&outcome(&trial));
-                document.trials.push(trial);
-                output.keep(document)?;
-            }
+/// Tells what would be measured, and how long it takes.
+pub fn list(arms: &[Arm], out: &mut dyn Write) -> io::Result<()> {
+    let estimate = Estimate::default();
+    let mut together = Duration::ZERO;
+    for arm in arms {
+        let trials = arm.cells.iter().map(|cell| Estimate::trial(cell) * cell.bench.repeat).sum::<Duration>();
+        let takes = trials + estimate.bring_up(arm) * arm.rounds();
+        together += takes;
+        writeln!(
+            out,
+            "{}: {} trials in {} rounds, {}",
+            arm.name(),
+            arm.trials(),
+            arm.rounds(),
+            about(takes)
+        )?;
+        for cell in &arm.cells {
+            writeln!(out, "  {}", arm::label(arm, cell))?;
         }
     }
-    Ok(())
+    writeln!(out, "{} trials, {}", arms.iter().map(Arm::trials).sum::<u32>(), about(together))
 }
 
-fn label(request: &Request<'_>, dataplane: &str, size: &SizeSpec, direction: Direction) -> String {
-    let size = size.frame_size().label;
-    let unit = if size.chars().all(|c| c.is_ascii_digit()) { " B" } else { "" };
-    format!("{} {dataplane} {size}{unit} {}", request.topology.scenario, direction.label())
-}
-
-fn outcome(trial: &Trial) -> String {
-    format!("{:.3} Mpps received", trial.throughput.aggregate.rate_mpps)
+/// A seed that nobody asked for: small, so that it can be typed.
+pub fn draw_seed() -> u64 {
+    let mut bytes = [0; 4];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(4) => u32::from_le_bytes(bytes).into(),
+        _ => std::process::id().into(),
+    }
 }

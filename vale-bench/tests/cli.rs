@@ -12,8 +12,23 @@ use vale_bench::result::{
     Rates, ResultDocument, Throughput, Trial, Warning,
 };
 
-const COMMANDS: [&str; 11] =
-    ["v2v", "p2p", "tx", "rx", "ping", "pong", "switch", "show", "doctor", "schema", "completions"];
+const COMMANDS: [&str; 15] = [
+    "v2v",
+    "p2p",
+    "suite",
+    "tx",
+    "rx",
+    "ping",
+    "pong",
+    "switch",
+    "show",
+    "compare",
+    "trend",
+    "published",
+    "doctor",
+    "schema",
+    "completions",
+];
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vale-bench"));
@@ -48,8 +63,10 @@ fn kept(directory: &Path) -> PathBuf {
         received_bytes: 2_910_000 * 64,
         rates,
     };
-    let mut document =
-        ResultDocument::new(provenance::manifest(), Plan { trials: 1, dataplanes: vec!["uvale".into()] });
+    let mut document = ResultDocument::new(
+        provenance::manifest(),
+        Plan { trials: 1, dataplanes: vec!["uvale".into()], ..Plan::default() },
+    );
     document.trials.push(Trial {
         scenario: "v2v".into(),
         dataplane: Dataplane {

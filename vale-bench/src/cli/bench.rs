@@ -84,7 +84,7 @@ pub struct P2pArgs {
 }
 
 /// Options of every benchmark.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 pub struct BenchArgs {
     /// What carries the packets; several with a comma between them run interleaved
     ///
@@ -140,6 +140,12 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1000),
         help_heading = "How to measure")]
     pub repeat: u32,
+    /// Bring the dataplane up anew for each repetition; several dataplanes always are
+    #[arg(long, help_heading = "How to measure")]
+    pub fresh: bool,
+    /// What the order of trials is drawn from [default: drawn by lot]
+    #[arg(long, value_name = "N", help_heading = "How to measure")]
+    pub seed: Option<u64>,
     /// Processors to pin busy threads to, as in 0-3,6; the first is the switch's
     #[arg(long, value_name = "LIST", value_parser = parse_cpus, help_heading = "How to measure")]
     pub pin: Option<CpuList>,
@@ -163,6 +169,24 @@ pub enum IdleChoice {
 }
 
 impl BenchArgs {
+    /// Whether what is brought up for one serves the other: they differ at most in what is measured.
+    pub fn brings_up_like(&self, other: &BenchArgs) -> bool {
+        let measured_alike = BenchArgs {
+            dataplane: self.dataplane.clone(),
+            size: self.size.clone(),
+            bidir: self.bidir,
+            rate: self.rate,
+            flows: self.flows,
+            latency: self.latency,
+            duration: self.duration,
+            warmup: self.warmup,
+            interval: self.interval,
+            repeat: self.repeat,
+            ..other.clone()
+        };
+        *self == measured_alike
+    }
+
     /// Options of certain dataplanes that were given, as they are typed.
     pub fn given(&self) -> Vec<&'static str> {
         self.slots.map(|_| "--slots").into_iter().chain(self.vhost.given()).collect()
@@ -228,7 +252,7 @@ impl From<Switched> for bool {
 }
 
 /// Options of guests.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Guests")]
 pub struct VmArgs {
     /// What runs the guests
@@ -269,6 +293,18 @@ pub struct VmArgs {
 }
 
 impl VmArgs {
+    /// Takes what is the whole run's from `other`: what runs guests, and how.
+    pub fn take_from(&mut self, other: &VmArgs) {
+        self.accel = other.accel;
+        self.qemu.clone_from(&other.qemu);
+        self.kernel.clone_from(&other.kernel);
+        self.boot_timeout = other.boot_timeout;
+        self.keep_console.clone_from(&other.keep_console);
+        if self.guest_module.is_none() {
+            self.guest_module.clone_from(&other.guest_module);
+        }
+    }
+
     /// Options of certain dataplanes that were given, as they are typed.
     pub fn given(&self) -> Vec<&'static str> {
         let pipe = (self.link == LinkChoice::Pipe).then_some("--link pipe");
@@ -280,7 +316,7 @@ impl VmArgs {
 }
 
 /// Options of the result.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Result")]
 pub struct OutputArgs {
     /// Keep the result document (JSON) in this file

@@ -8,7 +8,7 @@ use pktgen::spec::Rate;
 use crate::units::{parse_positive_duration, parse_rate, parse_ratio};
 
 /// Options of searches.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, PartialEq, Args)]
 #[command(next_help_heading = "Searches")]
 pub struct SearchArgs {
     /// Search for a throughput: ndr, pdr, tst009, rfc2544, mrr, b2b, soak, or a FILE of goals; several with a comma

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::bench::Switched;
 
 /// Options of vhost-user dataplanes.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "vhost-user dataplanes")]
 pub struct VhostArgs {
     /// Layout of the virtio rings [default: packed; split with --guest-driver packet]

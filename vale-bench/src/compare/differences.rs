@@ -143,6 +143,18 @@ pub(super) fn differences(inputs: &[Input], allow: &[String]) -> Vec<Difference>
     differing.collect()
 }
 
+/// What decides rates and differs between two machines, in sentences; guests are not looked at.
+pub fn differing_hosts(before: &Manifest, now: &Manifest) -> Vec<String> {
+    let input = |manifest: &Manifest| {
+        let document = ResultDocument::new(manifest.clone(), crate::result::Plan::default());
+        Input { path: std::path::PathBuf::new(), document }
+    };
+    let of_host = |d: &Difference| d.field.starts_with("host.") || d.field.starts_with("tool.");
+    let decides = |d: &Difference| d.is_refused() || d.field.starts_with("tool.");
+    let all = differences(&[input(before), input(now)], &[]);
+    all.iter().filter(|d| of_host(d) && decides(d)).map(|d| format!("{}: {}", d.field, d.text())).collect()
+}
+
 /// The values after an option on the command lines of all guests, each once.
 fn guest_option(manifest: &Manifest, option: &str) -> Option<String> {
     let value = |argv: &Vec<String>| {

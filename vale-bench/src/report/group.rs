@@ -2,7 +2,7 @@
 
 use super::figure;
 use crate::result::{ResultDocument, Trial};
-use crate::stats::{Summary, median};
+use crate::stats::{Interval, Summary, median, ratio_interval, ratio_of_medians};
 
 /// Rows made under the same circumstances, so that a ratio between them means something.
 pub(super) struct Section<'a> {
@@ -16,6 +16,8 @@ pub(super) struct Row<'a> {
     pub(super) trials: Vec<&'a Trial>,
     /// Median rate over that of the first dataplane at the same frame size.
     pub(super) ratio: Option<f64>,
+    /// The 95 % interval of that ratio; none with fewer than five repetitions, or for the first dataplane itself.
+    pub(super) interval: Option<Interval>,
 }
 
 impl<'a> Row<'a> {
@@ -36,6 +38,15 @@ impl<'a> Row<'a> {
     /// The receivers' rate over the repetitions, all directions added up.
     pub(super) fn mpps(&self) -> Option<Summary> {
         Summary::of(self.trials.iter().map(|trial| trial.throughput.aggregate.rate_mpps))
+    }
+
+    fn rates(&self) -> Vec<f64> {
+        self.trials.iter().map(|trial| trial.throughput.aggregate.rate_mpps).collect()
+    }
+
+    /// Which repetitions it has.
+    fn repeats(&self) -> Vec<u32> {
+        self.trials.iter().map(|trial| trial.repeat).collect()
     }
 
     /// Any figure's median over the repetitions.
@@ -67,6 +78,11 @@ impl Section<'_> {
     /// Whether any row has another to be compared with.
     pub(super) fn has_ratio(&self) -> bool {
         self.rows.iter().any(|row| row.dataplane() != self.rows[0].dataplane())
+    }
+
+    /// Whether any ratio has an interval.
+    pub(super) fn has_interval(&self) -> bool {
+        self.rows.iter().any(|row| row.interval.is_some())
     }
 
     /// What all rows have in common: `v2v, 2 guests (TCG), one way, as fast as possible, 3 times 5 s`.
@@ -124,7 +140,7 @@ pub(super) fn sections(document: &ResultDocument) -> Vec<Section<'_>> {
         };
         match section.rows.iter_mut().find(|row| same_row(row.first(), trial)) {
             Some(row) => row.trials.push(trial),
-            None => section.rows.push(Row { trials: vec![trial], ratio: None }),
+            None => section.rows.push(Row { trials: vec![trial], ratio: None, interval: None }),
         }
     }
     for section in &mut sections {
@@ -142,15 +158,25 @@ fn arrange(section: &mut Section<'_>, order: &[String]) {
         size(a).total_cmp(&size(b)).then(place(a).cmp(&place(b)))
     });
     let reference = order.first().map(String::as_str).unwrap_or(section.rows[0].dataplane()).to_owned();
-    let references: Vec<(String, f64)> = section
+    let of_reference = |row: &Row<'_>| row.dataplane() == reference;
+    let references: Vec<(String, Vec<f64>, Vec<u32>)> = section
         .rows
         .iter()
-        .filter(|row| row.dataplane() == reference)
-        .filter_map(|row| Some((row.size().to_owned(), row.mpps()?.median)))
+        .filter(|row| of_reference(row))
+        .map(|row| (row.size().to_owned(), row.rates(), row.repeats()))
         .collect();
     for row in &mut section.rows {
-        let of = references.iter().find(|(size, _)| size == row.size()).map(|(_, mpps)| *mpps);
-        let mine = row.mpps().map(|summary| summary.median);
-        row.ratio = mine.zip(of).map(|(mine, of)| mine / of).filter(|ratio| ratio.is_finite());
+        let of = references.iter().find(|(size, ..)| size == row.size());
+        let Some((_, rates, repeats)) = of else { continue };
+        row.ratio = ratio_of_medians(&row.rates(), rates);
+        if !of_reference(row) {
+            // Both sides of a round met the same minute of the machine.
+            let paired = row.repeats() == *repeats;
+            row.interval = ratio_interval(&row.rates(), rates, paired, CONFIDENCE, SEED);
+        }
     }
 }
+
+/// Of intervals, and what their resamples are drawn from: a document is shown alike each time.
+const CONFIDENCE: f64 = 0.95;
+const SEED: u64 = 1;

@@ -46,7 +46,13 @@ impl Report for Markdown {
         let mut doubts: Vec<String> = text::gaps(document);
         doubts.extend(text::warnings(document));
         for doubt in &doubts {
-            writeln!(out, "- ⚠ {}", escape(doubt))?;
+            let mut lines = doubt.lines();
+            writeln!(out, "- ⚠ {}", escape(lines.next().unwrap_or_default()))?;
+            // The end of a log, as code of this item.
+            for (index, line) in lines.enumerate() {
+                let space = if index == 0 { "\n" } else { "" };
+                writeln!(out, "{space}      {line}")?;
+            }
         }
         if !doubts.is_empty() {
             writeln!(out)?;
@@ -57,6 +63,7 @@ impl Report for Markdown {
                 sections.iter().any(Section::has_spread),
                 sections.iter().any(Section::has_latency),
                 ratio.map(|section| first_dataplane(document, section)),
+                sections.iter().any(Section::has_interval),
             );
             writeln!(out, "{}\n", escape(&legend))?;
         }

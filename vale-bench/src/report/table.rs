@@ -54,7 +54,10 @@ impl Report for Table {
             writeln!(out)?;
         }
         for gap in text::gaps(document) {
-            paragraph(out, &gap, width, "! ", |line| paint.red(line))?;
+            let mut lines = gap.lines();
+            paragraph(out, lines.next().unwrap_or_default(), width, "! ", |line| paint.red(line))?;
+            // The end of a log is shown as it is.
+            lines.try_for_each(|line| writeln!(out, "    {line}"))?;
         }
         if let Some(legend) = search::legend(document) {
             paragraph(out, legend, width, "", |line| paint.dim(line))?;
@@ -68,6 +71,7 @@ impl Report for Table {
                 sections.iter().any(Section::has_spread),
                 sections.iter().any(Section::has_latency),
                 ratio.map(|section| first_dataplane(document, section)),
+                sections.iter().any(Section::has_interval),
             );
             paragraph(out, &legend, width, "", |line| paint.dim(line))?;
             paragraph(out, &text::circumstances(document), width, "", |line| paint.dim(line))?;
@@ -147,6 +151,10 @@ fn columns(section: &Section<'_>) -> Vec<Column> {
     if section.has_ratio() {
         columns.push(Column { header: "Ratio", cell: |row| Some(format!("{:.2}", row.ratio?)) });
     }
+    if section.has_interval() {
+        let cell = |row: &Row<'_>| row.interval.map(|i| format!("{:.2}..{:.2}", i.low, i.high));
+        columns.push(Column { header: "Interval", cell });
+    }
     columns
 }
 
@@ -162,7 +170,7 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
 }
 
 /// Columns that give way on a narrow terminal, the first first.
-const DISPENSABLE: [&str; 6] = ["Sent s", "Forwarded", "p50 µs", "min..max", "L1 Gbps", "p99 µs"];
+const DISPENSABLE: [&str; 7] = ["Sent s", "Forwarded", "p50 µs", "min..max", "L1 Gbps", "p99 µs", "Interval"];
 
 /// Blanks between two columns.
 const GAP: usize = 2;

@@ -74,6 +74,12 @@ pub(super) fn gaps(document: &ResultDocument) -> Vec<String> {
     for skipped in &document.skipped {
         gaps.push(format!("Not run: {} on {}: {}", skipped.scenario, skipped.dataplane, skipped.reason));
     }
+    for failed in &document.failed {
+        gaps.push(format!(
+            "Failed: {} on {} in round {}: {}",
+            failed.scenario, failed.dataplane, failed.repeat, failed.reason
+        ));
+    }
     if document.trials.is_empty() && document.searches.is_empty() && gaps.is_empty() {
         gaps.push("No trial was made.".into());
     }
@@ -104,7 +110,7 @@ pub(super) fn circumstances(document: &ResultDocument) -> String {
 }
 
 /// What the figures mean.
-pub(super) fn legend(has_spread: bool, has_latency: bool, ratio_to: Option<&str>) -> String {
+pub(super) fn legend(has_spread: bool, has_latency: bool, ratio_to: Option<&str>, intervals: bool) -> String {
     let mut legend = String::from("Mpps and Gbps are the receiver's, all directions added up");
     if has_spread {
         legend.push_str(", median of the repetitions");
@@ -114,7 +120,8 @@ pub(super) fn legend(has_spread: bool, has_latency: bool, ratio_to: Option<&str>
         legend.push_str(" p50 and p99 are round trips.");
     }
     if let Some(first) = ratio_to {
-        legend.push_str(&format!(" Ratios are to {first}."));
+        legend.push_str(&format!(" Ratios are to {first}"));
+        legend.push_str(if intervals { ", with 95 % intervals (bootstrap over repetitions)." } else { "." });
     }
     legend
 }

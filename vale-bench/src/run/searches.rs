@@ -1,22 +1,18 @@
-//! A run of searches: one for each size, dataplane, method and repetition; the dataplanes of each take turns.
+//! Searches as parts of a run: whether their options make sense, and what one is to do.
 
 use pktgen::spec::Rate;
 
-use super::{BURST, Request, label};
-use crate::commands::Output;
-use crate::dataplane::{Lab, Placement};
+use super::arm::{Arm, Cell, label};
+use super::session::BURST;
+use crate::cli::BenchArgs;
 use crate::exit::Fail;
 use crate::goals::Method;
-use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::result::{Direction, ResultDocument};
-use crate::searching::{self, SearchSpec, SoakLoad};
+use crate::result::Direction;
+use crate::searching::{SearchSpec, SoakLoad};
 use crate::trial::TrialSpec;
-use crate::units::SizeSpec;
 
 /// Refuses options that say nothing to what is searched for.
-pub(super) fn check(request: &Request<'_>, methods: &[Method]) -> Result<(), Fail> {
-    let bench = request.bench;
+pub(super) fn check(bench: &BenchArgs, methods: &[Method]) -> Result<(), Fail> {
     let soaks = methods.contains(&Method::Soak);
     let finds = |method: &Method| matches!(method, Method::Mlrsearch(_) | Method::Binary(_));
     if methods.is_empty() || (bench.rate == Rate::Max && !soaks) {
@@ -34,26 +30,20 @@ pub(super) fn check(request: &Request<'_>, methods: &[Method]) -> Result<(), Fai
     Ok(())
 }
 
-fn spec(
-    request: &Request<'_>,
-    placement: &Placement,
-    method: &Method,
-    dataplane: &str,
-    size: &SizeSpec,
-    repeat: u32,
-) -> SearchSpec {
-    let bench = request.bench;
+/// One search.
+pub(super) fn spec(arm: &Arm, cell: &Cell, method: &Method, repeat: u32) -> SearchSpec {
+    let bench = &cell.bench;
     let direction = bench.direction();
     SearchSpec {
         method: method.clone(),
         trial: TrialSpec {
-            scenario: request.topology.scenario,
-            flows: request.topology.flows(direction == Direction::Bidi),
+            scenario: arm.topology.scenario,
+            flows: arm.topology.flows(direction == Direction::Bidi),
             direction,
-            size: size.clone(),
+            size: cell.size.clone(),
             rate: Rate::Max,
             header_flows: bench.flows,
-            burst: BURST.min(placement.slots(bench) / 2).max(1),
+            burst: BURST.min(arm.placement.slots(&arm.bench) / 2).max(1),
             warmup: bench.warmup,
             duration: bench.duration,
             window: bench.interval,
@@ -72,38 +62,6 @@ fn spec(
             bench.search.soak_duration,
         ),
         bursts: bench.search.b2b_repeat,
-        label: label(request, dataplane, size, direction),
+        label: label(arm, cell),
     }
-}
-
-/// Makes all searches of a run.
-#[expect(clippy::too_many_arguments)] // A run's circumstances, each for one purpose.
-pub(super) fn measure(
-    request: &Request<'_>,
-    methods: &[Method],
-    placement: &Placement,
-    labs: &mut [Lab],
-    interrupt: &Interrupt,
-    progress: &Progress,
-    document: &mut ResultDocument,
-    output: &Output,
-) -> Result<(), Fail> {
-    let bench = request.bench;
-    for repeat in 1..=bench.repeat {
-        for size in &bench.size {
-            for method in methods {
-                let specs: Vec<SearchSpec> = bench
-                    .dataplane
-                    .iter()
-                    .map(|name| spec(request, placement, method, name, size, repeat))
-                    .collect();
-                let before = document.searches.clone();
-                searching::in_turns(labs, &specs, &before, interrupt, progress, &mut |record| {
-                    document.searches.push(record);
-                    output.keep(document)
-                })?;
-            }
-        }
-    }
-    Ok(())
 }

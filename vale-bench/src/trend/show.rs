@@ -107,7 +107,7 @@ fn legend(document: &TrendDocument) -> String {
     let runs = count(document.runs, "run");
     let confidence = shortest(document.confidence * 100.0);
     format!(
-        "{runs} in {}. A point is a run's median. Level: median of the runs since the last change. A change is one at \
+        "{runs}, of the folder {}. A point is a run's median. Level: median of the runs since the last change. A change is one at \
          {confidence} %, each by itself: of a hundred series that do not change, about {} show one.",
         document.folder,
         shortest((200.0 * (1.0 - document.confidence)).round())

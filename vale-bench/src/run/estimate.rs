@@ -1,0 +1,102 @@
+//! How long what is left will take: from what each trial was told to last, and what bringing up has taken so far.
+
+use super::arm::{Arm, Cell};
+use crate::goals::Method;
+use crate::search::Goal;
+use std::time::Duration;
+
+/// Between trials: engines are prepared, and what is on its way arrives.
+const BETWEEN: Duration = Duration::from_millis(500);
+/// Bringing up a lab with guests, until one has been.
+const BOOT: Duration = Duration::from_secs(8);
+/// The same without guests.
+const START: Duration = Duration::from_secs(1);
+
+/// Loads that a search decides on, each for its whole duration sum: about what was seen.
+const LOADS: f64 = 6.0;
+/// A maximum receive rate: ten trials of a second, and what is between them.
+const MRR: Duration = Duration::from_secs(15);
+/// The longest burst, once.
+const BURSTS: Duration = Duration::from_secs(2);
+
+/// What bringing up has taken.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    with_guests: Seen,
+    without: Seen,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    times: u32,
+    together: Duration,
+}
+
+impl Seen {
+    fn mean(&self) -> Option<Duration> {
+        (self.times > 0).then(|| self.together / self.times)
+    }
+}
+
+impl Estimate {
+    /// A lab of `arm` was brought up, and ended, in this time.
+    pub(super) fn brought_up(&mut self, arm: &Arm, took: Duration) {
+        let seen = if arm.topology.vms() > 0 { &mut self.with_guests } else { &mut self.without };
+        seen.times += 1;
+        seen.together += took;
+    }
+
+    /// Bringing `arm` up once more.
+    pub(super) fn bring_up(&self, arm: &Arm) -> Duration {
+        if arm.topology.vms() > 0 {
+            self.with_guests.mean().unwrap_or(BOOT)
+        } else {
+            self.without.mean().unwrap_or(START)
+        }
+    }
+
+    /// One trial, or the searches of one cell.
+    pub(super) fn trial(cell: &Cell) -> Duration {
+        let bench = &cell.bench;
+        if !cell.methods.is_empty() {
+            let length = |method: &Method| match method {
+                Method::Mlrsearch(goals) => {
+                    let goal = |goal: &Goal| LOADS * goal.duration_sum_s;
+                    Duration::from_secs_f64(goals.iter().map(goal).sum())
+                }
+                Method::Binary(goal) => Duration::from_secs_f64(LOADS * goal.final_trial_s),
+                Method::Mrr => MRR,
+                Method::BackToBack => BURSTS * bench.search.b2b_repeat,
+                Method::Soak => bench.search.soak_duration,
+            };
+            return cell.methods.iter().map(|method| length(method).min(bench.search.search_timeout)).sum();
+        }
+        let latency =
+            if bench.latency { bench.duration.min(super::session::LATENCY_MAX) } else { Duration::ZERO };
+        bench.warmup + bench.duration + latency + BETWEEN
+    }
+}
+
+/// For people: `about 4 min`, `about 20 s`.
+pub(super) fn about(time: Duration) -> String {
+    match time.as_secs() {
+        0..=9 => "a few seconds".into(),
+        seconds @ 10..=89 => format!("about {} s", (seconds + 5) / 10 * 10),
+        seconds @ 90..=5399 => format!("about {} min", (seconds + 30) / 60),
+        seconds => format!("about {:.1} h", seconds as f64 / 3600.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_exact_as_they_are_known() {
+        let told = [3, 14, 88, 90, 600, 7200].map(|s| about(Duration::from_secs(s)));
+        assert_eq!(
+            told,
+            ["a few seconds", "about 10 s", "about 90 s", "about 2 min", "about 10 min", "about 2.0 h"]
+        );
+    }
+}
