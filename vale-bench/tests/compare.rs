@@ -217,7 +217,7 @@ fn what_makes_no_sense_is_refused() {
         ("compare old.json nosuch.json", "cannot read nosuch.json"),
         ("compare", "<FILE>"),
         ("compare old.json new.json --confidence 95", "write 0.5 to 0.999"),
-        ("compare old.json new.json --fail-below -1", "--fail-below"),
+        ("compare old.json new.json --fail-below=-1", "--fail-below"),
         ("compare old.json new.json --to uvale", "--to names a dataplane"),
         ("compare old.json --published nosuch", "there is software-switches-2019"),
         ("published nosuch", "there is software-switches-2019"),

@@ -413,8 +413,8 @@ mod tests {
         let mut text = Vec::new();
         beside.write(&View::default(), &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.contains("uvale (here)  1.34     -     -\n"), "{text}");
-        assert!(text.contains("VALE          10.5  27.3  54.3\n"), "{text}");
+        assert!(text.contains("uvale (here)  1.34      -       -\n"), "{text}");
+        assert!(text.contains("VALE          10.5   27.3    54.3\n"), "{text}");
         assert!(text.contains("another testbed") && text.lines().all(|l| l.chars().count() <= 80), "{text}");
     }
 }
