@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use fixture::{Bench, END_DEADLINE, READY_DEADLINE, RUN_DEADLINE, Testpmd, count, end_report, has_dpdk};
 
-/// More than three times what a ring of 256 slots holds, at a rate at which a loaded machine loses none.
-const FRAMES: u64 = 20_000;
+/// More than three times what the longest ring here holds.
+const FRAMES: u64 = 4_000;
+/// How often a machine that is busy with other things may lose some.
+const TRIES: u32 = 5;
 
 fn bench() -> Option<(Bench, Testpmd)> {
     if !has_dpdk() {
@@ -22,25 +24,30 @@ fn bench() -> Option<(Bench, Testpmd)> {
     Some((bench, testpmd))
 }
 
-/// Sends at a modest rate through testpmd, and checks that all of it arrives in order.
+/// Sends through testpmd at a rate at which a ring holds an eighth of a second. All of it arrives in order, in one of a
+/// few tries; whatever arrives is whole and in order in each.
 fn passes(tx: &str, rx: &str) {
     let Some((bench, testpmd)) = bench() else { return };
-    let mut receiver =
-        bench.start(&format!("rx --format json -n {FRAMES} -W 5s --duration 50s -i {}", testpmd.end(1, rx)));
-    receiver.says("is up", READY_DEADLINE);
-    let line = format!("tx --format json -n {FRAMES} -b 32 -R 20k -i {}", testpmd.end(0, tx));
-    let sent = end_report(bench.run(&line).succeeds());
-    assert_eq!(count(&sent, "/roles/tx/sent_frames"), FRAMES);
-    let got = end_report(receiver.ends_within(RUN_DEADLINE).succeeds());
-    let stream = "/roles/rx/streams/0";
-    assert_eq!(count(&got, &format!("{stream}/received_frames")), FRAMES, "{}", testpmd.said());
-    for field in ["missing_frames", "reordered_frames", "duplicate_frames"] {
-        assert_eq!(count(&got, &format!("{stream}/{field}")), 0, "{got:#}");
+    for left in (0..TRIES).rev() {
+        let line = format!("rx --format json -n {FRAMES} -W 3s --duration 50s -i {}", testpmd.end(1, rx));
+        let mut receiver = bench.start(&line);
+        receiver.says("is up", READY_DEADLINE);
+        let line = format!("tx --format json -n {FRAMES} -b 32 -R 2k -i {}", testpmd.end(0, tx));
+        let sent = end_report(bench.run(&line).succeeds());
+        assert_eq!(count(&sent, "/roles/tx/sent_frames"), FRAMES);
+        let got = end_report(receiver.ends_within(RUN_DEADLINE).succeeds());
+        for field in
+            ["foreign_frames", "corrupt_frames", "streams/0/reordered_frames", "streams/0/duplicate_frames"]
+        {
+            assert_eq!(count(&got, &format!("/roles/rx/{field}")), 0, "{got:#}");
+        }
+        let received = count(&got, "/roles/rx/streams/0/received_frames");
+        if received == FRAMES {
+            testpmd.end_of_test(&bench);
+            return;
+        }
+        assert!(left > 0, "{received} of {FRAMES} frames arrived, and no more in {TRIES} tries: {got:#}");
     }
-    for field in ["foreign_frames", "corrupt_frames"] {
-        assert_eq!(count(&got, &format!("/roles/rx/{field}")), 0, "{got:#}");
-    }
-    bench.leaves_nothing_behind();
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn round_trips_are_measured() {
     assert_eq!(count(&ping, "/roles/ping/received_probes"), 1000);
     pong.interrupt();
     pong.ends_within(END_DEADLINE).succeeds();
-    bench.leaves_nothing_behind();
+    testpmd.end_of_test(&bench);
 }
 
 #[test]
@@ -81,7 +88,7 @@ fn a_port_and_a_switch_of_ours_are_joined() {
         running.interrupt();
         running.ends_within(END_DEADLINE).succeeds();
     }
-    bench.leaves_nothing_behind();
+    testpmd.end_of_test(&bench);
 }
 
 #[test]
@@ -95,7 +102,7 @@ fn a_switch_that_dies_is_noticed() {
         ended.exits(1).says("the other end of its vhost-user socket is gone");
         testpmd = Testpmd::start(&bench);
     }
-    bench.leaves_nothing_behind();
+    testpmd.end_of_test(&bench);
 }
 
 #[test]
@@ -106,7 +113,7 @@ fn what_cannot_be_opened_is_said() {
     let bench = Bench::idle();
     for (port, words) in [
         ("dpdk:net_virtio_user0,path=no-such-socket", &["cannot open", "No such file"][..]),
-        ("dpdk:net_nosuch0", &["cannot open net_nosuch0"]),
+        ("dpdk:net_nosuch0", &["cannot open net_nosuch0", "no driver knows a device of that name"]),
         ("dpdk:net_virtio_user0,pack=1,path=x", &["cannot open"]),
         ("dpdk:0000:ff:1f.7", &["0000:ff:1f.7"]),
     ] {
@@ -116,6 +123,16 @@ fn what_cannot_be_opened_is_said() {
             ran.says(word);
         }
     }
+    let mut waits = bench.start("rx -i dpdk:net_virtio_user0,path=own,server=1");
+    let end = std::time::Instant::now() + READY_DEADLINE;
+    while !bench.path("own").exists() {
+        waits.still_runs();
+        assert!(std::time::Instant::now() < end, "no socket");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    waits.interrupt();
+    waits.ends_within(END_DEADLINE).exits(130);
+    assert!(!bench.path("own").exists(), "the socket goes with whoever made it");
     bench.run("rx -i dpdk:").exits(2).says("names no device");
     bench.run("tx -i dpdk:net_null0 -p 2").exits(2).says("-p needs a port of the kernel's netmap");
     // Something that listens there and says nothing: the deadline is ours, not DPDK's.

@@ -118,6 +118,11 @@ impl Agent {
             Request::Forward { ports, specs, idle } => {
                 self.forward(ports, &specs, idle).map(|()| Reply::Done)
             }
+            Request::Floor { size, idle, length_ms } => {
+                let length = Duration::from_millis(length_ms.into()).min(ENGINE_DEADLINE);
+                let floor = pktgen::engine::floor(size, idle, None, length).map_err(|e| sentence(&e))?;
+                Ok(Reply::Floor { histogram: floor.encode() })
+            }
             Request::Phase { phase } => self.enter(phase).map(|()| Reply::Done),
             Request::Run { argv, env } => {
                 let control = &mut self.control;
@@ -245,7 +250,7 @@ impl Agent {
         let (mut ports, mut forwarded) = (Vec::new(), Vec::new());
         for report in reports.map_err(|e| sentence(&e))? {
             match report {
-                WorkReport::Port(report) => ports.extend(numbers.next().map(|number| (number, report))),
+                WorkReport::Port(report) => ports.extend(numbers.next().map(|number| (number, *report))),
                 WorkReport::Fwd(reports) => forwarded.extend(reports),
             }
         }

@@ -32,7 +32,8 @@ impl Devices {
         for address in virtio_nets(Path::new(DEVICES)).map_err(|e| format!("cannot list {DEVICES}: {e}"))? {
             if self.taken.insert(address.clone()) {
                 bind(&address).map_err(|e| format!("cannot leave {address} to DPDK: {e}"))?;
-                self.unclaimed.push(Device::attach(&address).map_err(|e| crate::agent::sentence(&e))?);
+                let device = Device::attach(&address, &mut || true);
+                self.unclaimed.push(device.map_err(|e| crate::agent::sentence(&e))?);
             }
         }
         let Some(found) = self.unclaimed.iter().position(|device| device.mac() == mac) else {

@@ -185,6 +185,15 @@ pub enum Request {
         /// What to do without work.
         idle: IdlePolicy,
     },
+    /// Measure the engine's own round trips, as [`pktgen::engine::floor`] does. Answered by [`Reply::Floor`].
+    Floor {
+        /// Size of the probes, including FCS.
+        size: u16,
+        /// What to do without work.
+        idle: IdlePolicy,
+        /// For how long.
+        length_ms: u32,
+    },
     /// Bring the engine to a phase. Answered by [`Reply::Done`] when it is there.
     Phase {
         /// The phase.
@@ -221,6 +230,11 @@ pub enum Reply {
     Memory {
         /// Where it lies.
         extents: Vec<GuestExtent>,
+    },
+    /// The engine's own round trips.
+    Floor {
+        /// HDR histogram as text; [`pktgen::latency::Latency::decode`] reads it.
+        histogram: String,
     },
     /// What each port did.
     Report {

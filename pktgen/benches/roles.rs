@@ -6,7 +6,7 @@
 use pktgen::port::Port;
 use pktgen::ports::mem::{MemPort, pair};
 use pktgen::roles::{fwd::Fwd, rx::Rx, tx::Tx};
-use pktgen::spec::{Addressing, FwdSpec, Rate, Rewrite, RxSpec, Sizes, TxSpec};
+use pktgen::spec::{Addressing, FwdSpec, Rate, Rewrite, RxSpec, Sizes, Traffic, TxSpec};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ fn spec(sizes: Sizes, flows: u32, rate: Rate) -> TxSpec {
         dst_port: 9,
         flows,
     };
-    TxSpec { stream: 1, sizes, addressing, rate, burst: BURST, count: None }
+    TxSpec { stream: 1, sizes, addressing, rate, burst: BURST, count: None, traffic: Traffic::default() }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

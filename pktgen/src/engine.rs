@@ -9,18 +9,21 @@
 //! processor for too long loses frames. So naps grow while each brings in few frames, up to the policy's limit,
 //! and shrink when one brings in many: an engine wakes as often as its rings need, not as often as it can. That
 //! holds where frames may wait in the rings ([`Work::patience`]); there it naps at once, without polling. Elsewhere
-//! naps stay as they are, and none lasts past the time the next frame is due.
+//! naps stay as they are, and none lasts past the time the next frame is due. Under a policy whose naps never grow no
+//! sleep lasts past [`AHEAD_NS`] before that, and the rest is polled.
 //!
 //! An engine runs on the thread it is run on; [`EngineThread`] gives it one of its own.
 #![forbid(unsafe_code)]
 
 mod control;
+mod floor;
 mod fwd;
 mod port;
 mod thread;
 mod zero_copy;
 
 pub use control::{Control, Phase};
+pub use floor::floor;
 pub use fwd::FwdEngine;
 pub use port::PortEngine;
 pub use thread::{EngineError, EngineThread, panic_text};
@@ -36,6 +39,9 @@ use std::time::Duration;
 pub const MAX_WAIT: Duration = Duration::from_millis(10);
 /// Longest nap of an engine with several members, none of whose ports it may therefore wait on.
 pub const MAX_NAP: Duration = Duration::from_millis(1);
+/// Where threads have processors of their own, the last so many nanoseconds before a frame is due are polled through:
+/// a sleeper wakes up some tens of microseconds late.
+pub const AHEAD_NS: u64 = 60_000;
 
 /// One member of an engine.
 pub trait Work: Send {
@@ -153,6 +159,13 @@ impl Engine {
         let due_ns =
             self.members.iter().filter_map(|member| member.next_ns()).filter(|&due| due > now_ns).min();
         let until_due = due_ns.map_or(MAX_WAIT, |due| Duration::from_nanos(due - now_ns));
+        let shared = self.idle.longest_nap_us > self.idle.nap_us;
+        let until_due =
+            if shared { until_due } else { until_due.saturating_sub(Duration::from_nanos(AHEAD_NS)) };
+        if until_due.is_zero() {
+            std::hint::spin_loop();
+            return Ok(());
+        }
         let long = now_ns - since_ns >= u64::from(self.idle.wait_after_us) * 1000;
         match self.members.as_mut_slice() {
             [member] if long => member.wait(until_due.min(MAX_WAIT))?,

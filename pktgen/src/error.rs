@@ -1,5 +1,6 @@
 //! What this crate refuses, with the operands that say why.
 
+use crate::engine::EngineError;
 use crate::port::PortError;
 
 /// Why a role, a port or a report could not be made.
@@ -44,6 +45,16 @@ pub enum Error {
         /// The most allowed.
         max: f64,
     },
+    /// An exponent of Zipf's law outside its range, or not a number.
+    #[error("the exponent of Zipf's law must be {min} to {max}, not {value}")]
+    Exponent {
+        /// What was asked for.
+        value: f64,
+        /// The least allowed.
+        min: f64,
+        /// The most allowed.
+        max: f64,
+    },
     /// Text that is no histogram of ours.
     #[error("not a latency histogram: {reason}")]
     Histogram {
@@ -73,4 +84,10 @@ pub enum Error {
     /// A port failed.
     #[error(transparent)]
     Port(#[from] PortError),
+    /// An engine is not where it should be.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A thread could not be started.
+    #[error("no thread for an engine")]
+    Thread(#[source] std::io::Error),
 }

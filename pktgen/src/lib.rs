@@ -7,7 +7,8 @@
 //! | [`ports`] | drivers that live here |
 //! | [`spec`] | what a role is told and what it reports, as plain data |
 //! | [`frame`], [`template`] | what is in a frame, and how it gets there cheaply |
-//! | [`pace`], [`seq`], [`latency`], [`clock`] | when to send; what arrived; how long it took; now |
+//! | [`pace`], [`random`] | when to send, and which flow |
+//! | [`seq`], [`latency`], [`clock`] | what arrived; how long it took; now |
 //! | [`meter`] | frames and bytes by flow |
 //! | [`roles`] | the state machines |
 //! | [`engine`] | one thread that drives ports with roles, and how it is controlled |
@@ -31,6 +32,7 @@ pub mod meter;
 pub mod pace;
 pub mod port;
 pub mod ports;
+pub mod random;
 pub mod roles;
 pub mod seq;
 pub mod spec;

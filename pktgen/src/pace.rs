@@ -1,17 +1,29 @@
 //! When each frame should leave: a schedule on absolute time, in integers.
 //!
 //! Every frame's departure is the one before plus what the frame costs, in units of 2⁻³² ns, so that nothing
-//! drifts. A sender that polls late finds several frames due and sends them together. How many is bounded: what
+//! drifts. What a frame costs is its share of the rate, or that times an exponentially distributed number, or
+//! nothing until the last frame of a burst, which costs as much as the whole burst; or what a capture says. A sender that polls late finds several frames due and sends them together. How many is bounded: what
 //! has been due for longer than [`MAX_BURST_NS`] (or one frame's time, if that is more) is moved into a debt,
 //! and the debt is repaid by leaving an eighth off the time of every frame. A debt above [`MAX_DEBT_NS`] is
 //! abandoned: a sender that cannot keep up does not owe for ever. So after a pause the burst is at most 8/7 of a
 //! millisecond's worth, and over any time in which the sender could keep up the average is the rate asked for.
 //!
+//! How well a schedule is kept is recorded: for every frame, from when it was due, before anything was put off, to
+//! when it had been published, and how far the times between frames are from the schedule's. Above [`RECORD_ALL_PPS`]
+//! that is done for one frame of [`RECORD_EVERY`].
+//!
 //! Deliberately absent: the clock and the sleeping; whoever drives the role passes the time in.
 #![forbid(unsafe_code)]
 
+mod record;
+
 use crate::Error;
-use crate::spec::Rate;
+use crate::random::{Exponential, Random};
+use crate::spec::{Arrivals, PacingReport, Rate};
+use crate::template::check_count;
+use record::Record;
+
+pub use record::{RECORD_ALL_PPS, RECORD_EVERY};
 
 /// Backlog that may leave at once, in nanoseconds of schedule.
 pub const MAX_BURST_NS: u64 = 1_000_000;
@@ -25,16 +37,37 @@ pub const BPS: std::ops::RangeInclusive<f64> = 512.0..=1.25e12;
 /// Bytes of preamble, start delimiter and gap around a frame on the wire.
 pub const L1_OVERHEAD: u16 = 20;
 
+/// What random numbers are drawn for here.
+const ARRIVALS: u64 = 1;
+
 /// Fractional bits of a time in nanoseconds.
 const FRACTION: u32 = 32;
+
+/// Longest burst that can be asked for, in frames.
+pub const MAX_BURST_FRAMES: u32 = 1 << 20;
 
 /// The schedule of one sender.
 #[derive(Debug, Clone)]
 pub struct Pacer {
-    /// Schedule time of one frame, by size index.
+    /// Mean schedule time of one frame, by size index.
     costs: Vec<u128>,
     max_burst: u128,
+    process: Process,
     state: State,
+    record: Option<Record>,
+}
+
+/// How frames are spread around their mean times.
+#[derive(Debug, Clone)]
+enum Process {
+    Constant,
+    Poisson(Exponential),
+    Bursts {
+        frames: u32,
+        /// Frames of the burst at hand that have left, and what they cost.
+        left: u32,
+        owed: u128,
+    },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,6 +82,8 @@ struct State {
 #[derive(Debug)]
 pub struct Batch<'a> {
     costs: &'a [u128],
+    process: &'a mut Process,
+    record: Option<&'a mut Record>,
     home: &'a mut State,
     now: u128,
     state: State,
@@ -80,13 +115,70 @@ impl Pacer {
     fn from_costs(costs: Vec<u128>) -> Self {
         let longest = costs.iter().copied().max().unwrap_or(0);
         let max_burst = longest.max(u128::from(MAX_BURST_NS) << FRACTION);
-        Self { costs, max_burst, state: State::default() }
+        Self { costs, max_burst, process: Process::Constant, state: State::default(), record: None }
+    }
+
+    /// A schedule that gives every frame, referred to by index, its own time until the next.
+    pub fn of_gaps(gaps_ns: &[u64]) -> Self {
+        Self::from_costs(gaps_ns.iter().map(|&gap| u128::from(gap) << FRACTION).collect())
+    }
+
+    /// The same mean rate, with frames spread as `arrivals` says, drawn by `seed`. Refuses bursts of 0 frames and of
+    /// more than [`MAX_BURST_FRAMES`].
+    pub fn arriving(mut self, arrivals: Arrivals, seed: u64) -> Result<Self, Error> {
+        self.process = match arrivals {
+            Arrivals::Constant => Process::Constant,
+            Arrivals::Poisson => Process::Poisson(Exponential::new(Random::new(seed, ARRIVALS))),
+            Arrivals::Bursts { frames } => {
+                check_count("frames of a burst", frames.into(), MAX_BURST_FRAMES.into())?;
+                Process::Bursts { frames, left: 0, owed: 0 }
+            }
+        };
+        Ok(self)
+    }
+
+    /// Records how well the schedule is kept, where no batch has more than `burst` frames.
+    #[must_use]
+    pub fn recording(mut self, burst: u32) -> Self {
+        let mean = self.costs.iter().sum::<u128>() / self.costs.len().max(1) as u128;
+        self.record = Some(Record::new(burst, (mean >> FRACTION) as u64));
+        self
     }
 
     /// The first frame is due at `now_ns`; nothing is owed.
     pub fn start(&mut self, now_ns: u64) {
         self.state.next = u128::from(now_ns) << FRACTION;
         self.state.debt = 0;
+        if let Process::Bursts { left, owed, .. } = &mut self.process {
+            (*left, *owed) = (0, 0);
+        }
+        if let Some(record) = &mut self.record {
+            record.start(now_ns);
+        }
+    }
+
+    /// The frames of the last batch had been published at `left_ns`.
+    #[inline]
+    pub fn departed(&mut self, left_ns: u64) {
+        if let Some(record) = &mut self.record {
+            record.departed(left_ns);
+        }
+    }
+
+    /// How many frames were due by `now_ns` and have not left, going by their mean times.
+    pub fn overdue(&self, now_ns: u64) -> u64 {
+        let State { next, debt, .. } = self.state;
+        let mean = self.costs.iter().sum::<u128>() / self.costs.len().max(1) as u128;
+        let behind = ((u128::from(now_ns) << FRACTION) + debt).checked_sub(next);
+        behind.map_or(0, |behind| (behind / mean.max(1)) as u64 + 1)
+    }
+
+    /// How well the schedule was kept so far, where that is recorded. `cycle` has the size index of each frame in turn.
+    pub fn report(&self, cycle: &[u16]) -> Option<PacingReport> {
+        let cost: u128 = cycle.iter().map(|&size| self.costs[usize::from(size)]).sum();
+        let asked_pps = cycle.len() as f64 * 1e9 * (1u64 << FRACTION) as f64 / cost.max(1) as f64;
+        let next_ns = ((self.state.next - self.state.debt) >> FRACTION) as u64;
+        self.record.as_ref().map(|record| record.report(asked_pps, next_ns, self.abandoned_ns()))
     }
 
     /// When the next frame is due.
@@ -96,7 +188,7 @@ impl Pacer {
         ((self.state.next + ((1 << FRACTION) - 1)) >> FRACTION) as u64
     }
 
-    /// Frames that left more than their own time on the schedule after they were due.
+    /// Frames that left more than their own mean time on the schedule after they were due.
     pub fn late(&self) -> u64 {
         self.state.late
     }
@@ -118,7 +210,8 @@ impl Pacer {
             state.abandoned += state.debt.saturating_sub(max_debt);
             state.debt = state.debt.min(max_debt);
         }
-        Batch { costs: &self.costs, home: &mut self.state, now, state }
+        let Self { costs, process, record, state: home, .. } = self;
+        Batch { costs, process, record: record.as_mut(), home, now, state }
     }
 }
 
@@ -129,13 +222,36 @@ impl Batch<'_> {
         self.state.next <= self.now
     }
 
+    /// When the next frame was due, had nothing been put off.
+    #[inline]
+    pub fn due_ns(&self) -> u64 {
+        ((self.state.next - self.state.debt) >> FRACTION) as u64
+    }
+
     /// A frame of size index `size` leaves.
     #[inline]
     pub fn leave(&mut self, size: usize) {
+        let due_ns = self.due_ns();
+        if let Some(record) = &mut self.record {
+            record.leaves(due_ns);
+        }
         let state = &mut self.state;
-        let cost = self.costs[size];
-        // Due at `next - debt`, had nothing been put off.
-        state.late += u64::from(self.now + state.debt > state.next + cost);
+        let mean = self.costs[size];
+        state.late += u64::from(self.now + state.debt > state.next + mean);
+        let cost = match self.process {
+            Process::Constant => mean,
+            Process::Poisson(times) => (mean * u128::from(times.next())) >> FRACTION,
+            Process::Bursts { frames, left, owed } => {
+                *owed += mean;
+                *left += 1;
+                if *left == *frames {
+                    *left = 0;
+                    std::mem::take(owed)
+                } else {
+                    0
+                }
+            }
+        };
         let repaid = (cost >> 3).min(state.debt);
         state.debt -= repaid;
         state.next += cost - repaid;
@@ -156,161 +272,4 @@ fn fixed(ns: f64) -> u128 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::{Clock, Manual};
-    use proptest::prelude::*;
-
-    fn pps(rate: f64) -> Pacer {
-        Pacer::new(Rate::Pps(rate), &[64]).unwrap().unwrap()
-    }
-
-    /// Sends all that is due, at most `burst`.
-    fn send(pacer: &mut Pacer, now_ns: u64, burst: u64) -> u64 {
-        let mut batch = pacer.batch(now_ns);
-        let mut sent = 0;
-        while sent < burst && batch.due() {
-            batch.leave(0);
-            sent += 1;
-        }
-        sent
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn a_sender_that_polls_often_enough_keeps_the_rate(
-            rate in prop_oneof![1.0..1e3, 1e3..1e6, 1e6..100e6],
-            polls in prop::collection::vec(1u64..900_000, 300),
-        ) {
-            let clock = Manual::at(123_456_789);
-            let mut pacer = pps(rate);
-            pacer.start(clock.now_ns());
-            let mut sent = send(&mut pacer, clock.now_ns(), u64::MAX);
-            for poll in polls {
-                let now = clock.advance(poll);
-                sent += send(&mut pacer, now, u64::MAX);
-                let ideal = (now - 123_456_789) as f64 / 1e9 * rate;
-                let error = sent as f64 - ideal;
-                prop_assert!((-0.01..=1.01).contains(&error), "{sent} frames where {ideal} are due");
-            }
-        }
-
-        #[test]
-        fn a_burst_after_a_pause_is_bounded_and_the_rest_repaid(
-            rate in 10e3..1e6, pause_ms in 2u64..100,
-        ) {
-            let clock = Manual::at(1_000_000_000);
-            let mut pacer = pps(rate);
-            pacer.start(clock.now_ns());
-            let mut sent = send(&mut pacer, clock.advance(pause_ms * 1_000_000), u64::MAX);
-            prop_assert!(sent as f64 <= rate * 1e-3 * 8.0 / 7.0 + 1.0, "a burst of {sent}");
-            let mut most = 0;
-            for _ in 0..pause_ms * 80 {
-                let burst = send(&mut pacer, clock.advance(125_000), u64::MAX);
-                most = most.max(burst);
-                sent += burst;
-            }
-            let per_poll = rate * 125e-6;
-            prop_assert!(most as f64 <= per_poll * 8.0 / 7.0 + 2.0, "{most} in a poll of {per_poll}");
-            let ideal = (pause_ms * 11) as f64 * 1e-3 * rate;
-            prop_assert!((sent as f64 - ideal).abs() <= 2.0, "{sent} sent in all of {ideal}");
-            prop_assert_eq!(pacer.abandoned_ns(), 0);
-        }
-    }
-
-    #[test]
-    fn the_longest_pause_that_is_made_up_for_is_made_up_for() {
-        let mut pacer = pps(1e5);
-        pacer.start(0);
-        let mut sent = send(&mut pacer, MAX_DEBT_NS, u64::MAX);
-        for now in (MAX_DEBT_NS..10 * MAX_DEBT_NS).step_by(100_000) {
-            sent += send(&mut pacer, now, u64::MAX);
-        }
-        assert!((999_980..=1_000_001).contains(&sent), "{sent} sent in ten seconds at 100 kpps");
-        assert_eq!(pacer.abandoned_ns(), 0);
-    }
-
-    #[test]
-    fn one_frame_a_second_leaves_on_the_second() {
-        let mut pacer = pps(1.0);
-        pacer.start(5);
-        assert_eq!(send(&mut pacer, 5, 9), 1);
-        assert_eq!(pacer.next_ns(), 1_000_000_005);
-        assert_eq!(send(&mut pacer, 1_000_000_004, 9), 0);
-        assert_eq!(send(&mut pacer, 1_000_000_005, 9), 1);
-    }
-
-    #[test]
-    fn a_day_at_an_awkward_rate_does_not_drift() {
-        let mut pacer = pps(3.0);
-        pacer.start(0);
-        let day_ns = 86_400_000_000_000u64;
-        let mut batch = pacer.batch(0);
-        batch.now = u128::from(day_ns) << FRACTION;
-        let mut sent = 0u64;
-        while batch.due() {
-            batch.leave(0);
-            sent += 1;
-        }
-        assert_eq!(sent, 86_400 * 3 + 1);
-    }
-
-    #[test]
-    fn bits_per_second_count_what_they_say() {
-        let sizes = [64, 1518];
-        let seconds = |rate, frames: [u64; 2]| {
-            let mut pacer = Pacer::new(rate, &sizes).unwrap().unwrap();
-            pacer.start(0);
-            let mut batch = pacer.batch(0);
-            for (size, count) in frames.into_iter().enumerate() {
-                (0..count).for_each(|_| batch.leave(size));
-            }
-            drop(batch);
-            pacer.next_ns() as f64 / 1e9
-        };
-        // 10GbE line rate: 14.88 Mpps of 64 bytes, 812,744 of 1518.
-        assert!((seconds(Rate::L1Bps(10e9), [148_810, 0]) - 0.01).abs() < 1e-6);
-        assert!((seconds(Rate::L1Bps(10e9), [0, 8_127]) - 0.01).abs() < 1e-5);
-        assert!((seconds(Rate::L2Bps(1e9), [1000, 1000]) - (64.0 + 1518.0) * 8000.0 / 1e9).abs() < 1e-8);
-    }
-
-    #[test]
-    fn frames_are_late_after_one_gap() {
-        let mut pacer = pps(1e6);
-        pacer.start(0);
-        send(&mut pacer, 1000, 1);
-        assert_eq!(pacer.late(), 0, "exactly one gap");
-        send(&mut pacer, 2001, 1);
-        assert_eq!(pacer.late(), 1, "due at 1000, left at 2001");
-        send(&mut pacer, 2001, 1);
-        assert_eq!(pacer.late(), 1, "due at 2000");
-        // After a long pause all are late until the debt is repaid.
-        let sent = send(&mut pacer, 20_000_000, u64::MAX);
-        assert_eq!(sent, 1143, "one millisecond's worth at 8/7 of the rate");
-        assert_eq!(pacer.late(), 1 + sent);
-    }
-
-    #[test]
-    fn a_hopeless_backlog_is_abandoned() {
-        let mut pacer = pps(1e6);
-        pacer.start(0);
-        send(&mut pacer, 10_000_000_000, 1);
-        assert_eq!(pacer.abandoned_ns(), 10_000_000_000 - MAX_BURST_NS - MAX_DEBT_NS);
-    }
-
-    #[test]
-    fn rates_outside_the_range_are_refused() {
-        for rate in [0.0, 0.5, -1.0, 100.1e6, f64::NAN, f64::INFINITY] {
-            assert!(
-                matches!(Pacer::new(Rate::Pps(rate), &[64]), Err(Error::Rate { unit: "pps", .. })),
-                "{rate}"
-            );
-            assert!(Pacer::new(Rate::L1Bps(rate / 1e6), &[64]).is_err(), "{rate}");
-        }
-        assert!(matches!(Pacer::new(Rate::L2Bps(2e12), &[64]), Err(Error::Rate { unit: "bit/s", .. })));
-        assert!(Pacer::new(Rate::Max, &[64]).unwrap().is_none());
-        assert!(Pacer::new(Rate::Pps(1.0), &[64]).unwrap().is_some());
-        assert!(Pacer::new(Rate::Pps(100e6), &[64]).unwrap().is_some());
-    }
-}
+mod tests;

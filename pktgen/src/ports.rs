@@ -8,6 +8,7 @@ pub mod dpdk;
 pub mod fragment;
 pub mod kernel;
 pub mod lease;
+pub mod looped;
 #[cfg(any(test, feature = "testing"))]
 pub mod mem;
 #[cfg(target_os = "linux")]

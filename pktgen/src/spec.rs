@@ -1,6 +1,10 @@
 //! What a role is told to do and what it reports: plain data, so that it crosses to a guest unchanged.
 
+mod traffic;
+
 use serde::{Deserialize, Serialize};
+
+pub use traffic::{Arrivals, FlowOrder, MAX_REPLAY, Ranges, Replay, Traffic};
 
 /// Frame sizes to send, in bytes on the wire including the 4-byte FCS (RFC 2544): 64 puts 60 bytes in a slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +14,7 @@ pub enum Sizes {
     Fixed(u16),
     /// A repeating sequence of sizes, such as IMIX.
     Cycle(Vec<u16>),
-    /// Sizes at random, each as likely as any other: the same sequence of 65536 each time, repeated.
+    /// Sizes at random, each as likely as any other: for each [`Traffic::seed`] a sequence of 65536, repeated.
     Random {
         /// The smallest.
         min: u16,
@@ -60,27 +64,8 @@ pub struct Addressing {
     pub src_port: u16,
     /// UDP destination port.
     pub dst_port: u16,
-    /// Number of flows, at least 1, taken in turn.
+    /// Number of flows, at least 1.
     pub flows: u32,
-}
-
-/// The ends of ranges of addresses that begin with those of an [`Addressing`]. There is a flow for each combination,
-/// taken in turn: the source port varies fastest, then the source address, the destination port and address, and the
-/// Ethernet addresses last. [`Addressing::flows`] then means nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ranges {
-    /// Last source Ethernet address.
-    pub src_mac: [u8; 6],
-    /// Last destination Ethernet address.
-    pub dst_mac: [u8; 6],
-    /// Last source IPv4 address.
-    pub src_ip: [u8; 4],
-    /// Last destination IPv4 address.
-    pub dst_ip: [u8; 4],
-    /// Last source port.
-    pub src_port: u16,
-    /// Last destination port.
-    pub dst_port: u16,
 }
 
 /// What to do when a step of every role on the thread moved nothing.
@@ -112,6 +97,8 @@ pub struct TxSpec {
     pub burst: u32,
     /// Stop after this many frames.
     pub count: Option<u64>,
+    /// What the load is like beyond that.
+    pub traffic: Traffic,
 }
 
 /// The rx role: counts, and checks sequence by stream.
@@ -136,6 +123,8 @@ pub struct PingSpec {
     pub count: Option<u64>,
     /// A probe not back after this long is lost, in milliseconds.
     pub timeout_ms: u32,
+    /// Probes sent in the first so many milliseconds are not timed, and not counted.
+    pub settle_ms: u32,
 }
 
 /// The pong role: sends every probe back with its addresses swapped.
@@ -198,8 +187,47 @@ pub struct TxReport {
     pub unsent: u64,
     /// First to last batch, in nanoseconds of the sender's clock.
     pub elapsed_ns: u64,
-    /// Paced runs: frames that left more than one inter-frame gap after their time.
+    /// Paced runs: frames that left more than one mean inter-frame gap after their time.
     pub late: u64,
+    /// Paced runs: how well the schedule was kept.
+    pub pacing: Option<Box<PacingReport>>,
+}
+
+/// How well a paced sender kept its schedule. Histograms are HDR, V2 encoding (not deflated), base64, in nanoseconds;
+/// [`crate::latency::Latency::decode`] reads them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct PacingReport {
+    /// The schedule's mean rate, in frames per second.
+    pub asked_pps: f64,
+    /// Frames per second that had been published, from when the schedule began to the last of them, by the sender's
+    /// clock.
+    pub achieved_pps: f64,
+    /// From when each frame was due to when it had been published to the port.
+    pub lateness: String,
+    /// By how much the time from one frame's publication to the next's differs from the schedule's, in either direction.
+    pub spacing: String,
+    /// Both are of every frame if this is 1, else of one frame in so many.
+    pub recorded_every: u32,
+    /// Schedule that was given up because the sender fell too far behind, in nanoseconds.
+    pub abandoned_ns: u64,
+}
+
+impl PacingReport {
+    /// Adds what another sender of the same port reported, which sent another part of the same load.
+    pub fn merge(&mut self, other: &Self) -> Result<(), crate::Error> {
+        let both = |a: &str, b: &str| {
+            let mut sum = crate::latency::Latency::decode(a)?;
+            sum.merge(&crate::latency::Latency::decode(b)?);
+            Ok::<_, crate::Error>(sum.encode())
+        };
+        self.lateness = both(&self.lateness, &other.lateness)?;
+        self.spacing = both(&self.spacing, &other.spacing)?;
+        self.asked_pps += other.asked_pps;
+        self.achieved_pps += other.achieved_pps;
+        self.recorded_every = self.recorded_every.max(other.recorded_every);
+        self.abandoned_ns = self.abandoned_ns.max(other.abandoned_ns);
+        Ok(())
+    }
 }
 
 /// One stream as its receiver saw it.
@@ -318,9 +346,13 @@ pub struct PingReport {
     pub received: u64,
     /// Probes whose echo did not come, or came after the timeout.
     pub lost: u64,
-    /// Round trips in nanoseconds: HDR histogram, V2 encoding (not deflated), base64;
+    /// Round trips in nanoseconds, each from when its probe left: HDR histogram, V2 encoding (not deflated), base64;
     /// [`crate::latency::Latency::decode`] reads it.
     pub histogram: String,
+    /// The same round trips, each from when its probe was due; `None` where probes follow no schedule.
+    pub from_due: Option<String>,
+    /// Probes that were due and had not left when the role was told to stop. They are in no histogram.
+    pub overdue: u64,
 }
 
 /// What the pong role did.
@@ -364,7 +396,7 @@ pub struct FwdReport {
 #[serde(rename_all = "snake_case")]
 pub enum WorkReport {
     /// A port with roles.
-    Port(PortReport),
+    Port(Box<PortReport>),
     /// A forwarder: one report for each direction.
     Fwd(Vec<FwdReport>),
 }
@@ -398,7 +430,21 @@ mod tests {
         ] {
             let (addressing, count) = (addressing.clone(), Some(u64::MAX));
             json_and_back(&PortRoles {
-                tx: Some(TxSpec { stream: 1, sizes, addressing: addressing.clone(), rate, burst: 9, count }),
+                tx: Some(TxSpec {
+                    stream: 1,
+                    sizes,
+                    addressing: addressing.clone(),
+                    rate,
+                    burst: 9,
+                    count,
+                    traffic: Traffic {
+                        arrivals: Arrivals::Bursts { frames: 3 },
+                        order: FlowOrder::Zipf { exponent: 0.1 + 0.2 },
+                        ranges: None,
+                        replay: Some(Replay::new(&[[7; 60]], Some(vec![1])).unwrap()),
+                        seed: u64::MAX,
+                    },
+                }),
                 rx: Some(RxSpec { burst: 1 }),
                 ping: Some(PingSpec {
                     stream: 2,
@@ -407,6 +453,7 @@ mod tests {
                     rate: None,
                     count: None,
                     timeout_ms: 1,
+                    settle_ms: 2,
                 }),
                 pong: None,
             });
@@ -418,21 +465,22 @@ mod tests {
 
     #[test]
     fn what_comes_back_from_a_guest_arrives_unchanged() {
-        let tx = TxReport { sent: u64::MAX, bytes: 1, full: 2, unsent: 3, elapsed_ns: 4, late: 5 };
+        let pacing = Some(Box::new(PacingReport { recorded_every: 61, ..Default::default() }));
+        let tx = TxReport { sent: u64::MAX, bytes: 1, full: 2, unsent: 3, elapsed_ns: 4, late: 5, pacing };
         let stream =
             StreamReport { stream: u16::MAX, received: u64::MAX, reordered: 1, ..Default::default() };
         let rx = RxReport { received: u64::MAX, streams: vec![stream; 3], ..Default::default() };
         let ping =
             PingReport { histogram: crate::latency::Latency::default().encode(), ..Default::default() };
         let pong = PongReport { echoed: 1, dropped: u64::MAX };
-        json_and_back(&WorkReport::Port(PortReport {
+        json_and_back(&WorkReport::Port(Box::new(PortReport {
             tx: Some(tx),
             rx: Some(rx),
             ping: Some(ping),
             pong: Some(pong),
             longest_pause_ns: 6,
-        }));
-        json_and_back(&WorkReport::Port(PortReport::default()));
+        })));
+        json_and_back(&WorkReport::Port(Box::default()));
         json_and_back(&WorkReport::Fwd(vec![FwdReport { received: 3, forwarded: 2, dropped: 1 }]));
     }
 }

@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod compare;
 mod in_vm;
+mod load;
 mod search;
 mod suite;
 mod switch;
@@ -27,6 +28,7 @@ pub use bench::{
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
 pub use in_vm::InVmArgs;
+pub use load::{BenchLoadArgs, LoadArgs};
 pub use search::SearchArgs;
 pub use suite::SuiteArgs;
 pub use switch::SwitchArgs;
@@ -36,7 +38,7 @@ pub use traffic::{
 };
 pub use trend::TrendArgs;
 pub use vale::{ValeAction, ValeArgs, ValeFormat};
-pub use values::{Cpus, Endpoint, EndpointRange, MacRange};
+pub use values::{Cpus, Endpoint, EndpointRange, MacRange, Percentages};
 pub use vhost::{GuestDriverChoice, GuestMemory, OvsFlows, RingChoice, RoleChoice, VhostArgs};
 
 use crate::report::Format;

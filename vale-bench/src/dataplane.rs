@@ -20,6 +20,7 @@ pub use idle::Idle;
 pub use placement::Placement;
 
 use crate::cli::{BenchArgs, VmArgs};
+use crate::cost;
 use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::guests::{GuestHost, GuestPlan};
@@ -134,6 +135,10 @@ pub trait Switch: Send {
     fn moved(&mut self, port: usize) -> Option<Moved>;
     /// What was wrong since it was last asked, in sentences.
     fn faults(&mut self) -> Vec<String>;
+    /// Threads of its own that move frames. None where it runs in the threads of those who send.
+    fn threads(&self) -> Vec<cost::Thread> {
+        Vec::new()
+    }
     /// Processor time its threads have used, in nanoseconds.
     fn cpu_ns(&self) -> Option<u64>;
     /// Fails if it cannot go on.

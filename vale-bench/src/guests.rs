@@ -271,15 +271,12 @@ pub fn image(program: PathBuf, kernel: &Kernel, more: &[Module], dpdk: bool) -> 
     builder.init(program)?.modules(modules)?;
     if dpdk {
         let plugins = dpdk::plugins(&DPDK_DRIVERS).or_exit(Exit::Host)?;
-        for file in &plugins.files {
-            let name = file.file_name().unwrap_or_default();
+        for (driver, file) in DPDK_DRIVERS.iter().zip(&plugins.files) {
             // One file, which drivers find as the library of another and EAL as a plugin: loaded from two, a driver
-            // would register twice.
-            let library = Path::new(LIBRARIES).join(name);
-            // EAL takes plugins whose names end so, or in the whole number of its ABI.
-            let stem = name.to_str().and_then(|name| name.split_once(".so")).map(|(stem, _)| stem);
-            let plugin = format!("{}.so", stem.unwrap_or_default());
-            builder.program(&library, file)?.symlink(plugins.folder.join(plugin), library)?;
+            // would register twice. EAL looks at names that end in `.so`.
+            let library = Path::new(LIBRARIES).join(file.file_name().unwrap_or_default());
+            let plugin = plugins.folder.join(format!("librte_{driver}.so"));
+            builder.program(&library, file)?.symlink(plugin, library)?;
         }
     }
     builder.build().context_with(|| "cannot make the guests' image")

@@ -9,6 +9,7 @@ mod csv;
 pub(crate) mod figure;
 mod group;
 mod json;
+mod load;
 mod markdown;
 mod search;
 mod table;

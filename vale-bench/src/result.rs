@@ -11,8 +11,10 @@
 //!
 //! Deliberately absent: how to measure, how to show, and the command line.
 
+mod cost;
 mod file;
 mod latency;
+mod load;
 mod manifest;
 mod number;
 mod port;
@@ -25,8 +27,10 @@ mod warning;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use cost::{Cost, GuestExits, ThreadCost, ThreadKind};
 pub use file::{FileError, OutputFile};
-pub use latency::{HistogramError, Latency};
+pub use latency::{HistogramError, Latency, LoadedLatency, Times};
+pub use load::{Arrivals, FlowOrder, Load, Pacing, PacketFile};
 pub use manifest::{Cpu, GuestKernel, Host, Hugepages, Manifest, Memory, NetmapModule, Pin, Qemu, Tool, Vm};
 pub use port::{
     PingCounts, PongCounts, PortCounts, PortResult, RxCounts, StreamCounts, TxCounts, Window, WindowPort,

@@ -244,10 +244,16 @@ impl<'a> Running<'a> {
                     return Ok(false);
                 };
                 let attempt = Attempt { load_pps, duration_s: self.spec.soak.1.as_secs_f64() };
-                let outcome = self.attempt(attempt, interrupt, progress)?;
+                self.attempt(attempt, interrupt, progress)?;
                 self.record.max_load_pps = self.record.max_load_pps.max(load_pps);
-                let lost = outcome.loss_ratio();
-                progress.println(&format!("{}: {} lost", self.spec.label, judge::percent(lost)));
+                let lost = self.record.trials.last().map_or(0.0, |trial| trial.raw.accounting.loss_ratio());
+                progress.println(&format!(
+                    "{}: {} for {} s, {} lost",
+                    self.spec.label,
+                    judge::mpps(load_pps, self.record.senders),
+                    attempt.duration_s,
+                    judge::percent(lost)
+                ));
                 false
             }
             State::Bursts(bursts) => {

@@ -9,6 +9,7 @@ mod host;
 pub use guest::{GuestStation, Machine, Ram};
 pub use host::HostStation;
 
+use crate::cost;
 use crate::exit::Fail;
 use pktgen::counters::Snapshot;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
@@ -24,6 +25,15 @@ pub trait Station: Send {
     fn busy_threads(&self) -> u32;
     /// Gets an engine ready; ports not named have no role.
     fn prepare(&mut self, roles: Vec<(usize, PortRoles)>, idle: IdlePolicy) -> Result<(), Fail>;
+    /// Round trips of probes of `size` bytes that its engine measures with nothing in between, for `length`: an HDR
+    /// histogram as text. Not while an engine is prepared.
+    fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail>;
+    /// Threads of this host that work for it, while an engine runs.
+    fn threads(&self) -> Vec<cost::Thread>;
+    /// The process of its guest, if it is one.
+    fn guest_process(&self) -> Option<u32> {
+        None
+    }
     /// Brings the engine to a phase and returns when it is there.
     fn enter(&mut self, phase: Phase) -> Result<(), Fail>;
     /// The port's counters now.

@@ -4,15 +4,18 @@
 //! Nothing here knows what the stations are or what carries the frames.
 
 mod burst;
+mod latency;
 
 pub use burst::{Burst, burst};
 
+use crate::cost::Meter;
 use crate::dataplane::{Lab, Moved, ip};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
+use crate::load::Load;
 use crate::progress::Progress;
 use crate::result::{
-    self, Accounting, Direction, DirectionThroughput, Latency, PortCounts, PortResult, Rates, Throughput,
+    self, Accounting, Cost, Direction, DirectionThroughput, PortCounts, PortResult, Rates, Throughput,
     Warning, Window, WindowPort,
 };
 use crate::scenario::Flow;
@@ -20,9 +23,11 @@ use crate::station::Phase;
 use crate::stats;
 use crate::units::SizeSpec;
 use pktgen::counters::Snapshot;
-use pktgen::spec::{Addressing, PingSpec, PongSpec, PortReport, PortRoles, Rate, RxSpec, Sizes, TxSpec};
+use pktgen::spec::{Addressing, PortReport, PortRoles, Rate, RxSpec, Sizes, Traffic, TxSpec};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
+
+pub use latency::LatencyPlan;
 
 /// What to measure in a trial.
 #[derive(Debug, Clone)]
@@ -47,8 +52,10 @@ pub struct TrialSpec {
     pub duration: Duration,
     /// Length of a window.
     pub window: Duration,
-    /// Measure round trips, for this long, when the throughput is known.
-    pub latency: Option<Duration>,
+    /// What the load is like beyond that.
+    pub load: Load,
+    /// Measure round trips, when the throughput is known.
+    pub latency: Option<LatencyPlan>,
     /// Which repeat this is, from 1.
     pub repeat: u32,
     /// Which trial of the run this is, from 1.
@@ -69,9 +76,6 @@ const ADVISED: Duration = Duration::from_secs(1);
 const OFFERED_TOLERANCE: f64 = 0.01;
 /// What the account calls frames lost in a switch that does not count its drops.
 const NOT_COUNTED: &str = "not_counted_by_switch";
-/// A probe not back after this long is lost.
-const PROBE_TIMEOUT_MS: u32 = 500;
-
 fn addressing(lab: &Lab, flow: Flow, flows: u32) -> Addressing {
     Addressing {
         src_mac: lab.ports[flow.from].mac,
@@ -84,11 +88,13 @@ fn addressing(lab: &Lab, flow: Flow, flows: u32) -> Addressing {
     }
 }
 
-fn sizes(size: &SizeSpec) -> Sizes {
-    match size.frame_size().sizes_bytes.as_slice() {
-        [one] => Sizes::Fixed(*one),
-        many => Sizes::Cycle(many.to_vec()),
-    }
+/// What sender number `sender` sends at `rate`.
+fn sender(lab: &Lab, spec: &TrialSpec, load: &Load, sender: usize, rate: Rate) -> TxSpec {
+    let flow = spec.flows[sender];
+    let mut addressing = addressing(lab, flow, spec.header_flows);
+    let traffic = load.traffic(&mut addressing, sender, &lab.ports[flow.from], &lab.ports[flow.to]);
+    let (stream, sizes) = (sender as u16 + 1, spec.size.sizes.clone());
+    TxSpec { stream, sizes, addressing, rate, burst: spec.burst, count: None, traffic }
 }
 
 /// Gives every station the roles of its ports.
@@ -197,6 +203,7 @@ pub fn teach(lab: &mut Lab, interrupt: &Interrupt) -> Result<(), Fail> {
             rate: Rate::Max,
             burst: 1,
             count: Some(1),
+            traffic: Traffic::default(),
         };
         PortRoles { tx: Some(tx), rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() }
     });
@@ -222,6 +229,7 @@ struct Measured {
     reports: Vec<PortReport>,
     counters: Vec<BTreeMap<String, u64>>,
     switch_cpu_ns: Option<u64>,
+    cost: Option<Cost>,
 }
 
 /// Runs a trial and makes its part of the result.
@@ -232,13 +240,6 @@ pub fn run(
     progress: &Progress,
 ) -> Result<result::Trial, Fail> {
     let measured = throughput(lab, spec, interrupt, progress)?;
-    let (latency, mut warnings) = match spec.latency {
-        Some(length) => {
-            progress.stage("latency");
-            round_trips(lab, spec, length, interrupt)?
-        }
-        None => (None, Vec::new()),
-    };
     let directions = spec.flows.iter().map(|flow| {
         let (a, b) = (&measured.first[flow.to], &measured.last[flow.to]);
         let (frames, bytes) = (b.rx_frames - a.rx_frames, b.rx_bytes - a.rx_bytes);
@@ -251,7 +252,16 @@ pub fn run(
         }
     });
     let throughput = Throughput::new(directions.collect());
-    let accounting = account(&measured, lab.switch.counts_drops());
+    let mut warnings = Vec::new();
+    let latency = match &spec.latency {
+        Some(plan) => {
+            let found =
+                throughput.directions.iter().map(|direction| direction.rates.rate_mpps * 1e6).collect();
+            latency::measure(lab, spec, plan, found, (interrupt, progress), &mut warnings)?
+        }
+        None => latency::Latencies::default(),
+    };
+    let accounting = account(&measured, lab.switch.counts_drops(), spec.load.is_marked());
     judge(lab, spec, &measured, &accounting, &mut warnings);
     let ports = lab.ports.iter().zip(measured.reports).zip(measured.counters);
     let ports = ports.map(|((port, report), counters)| PortResult {
@@ -267,7 +277,8 @@ pub fn run(
         frame_size: spec.size.frame_size(),
         direction: spec.direction,
         offered: spec.rate.into(),
-        flows: spec.header_flows,
+        flows: spec.load.flows(spec.header_flows),
+        load: Some(spec.load.describe()),
         repeat: spec.repeat,
         order: spec.order,
         duration_s: spec.duration.as_secs_f64(),
@@ -277,7 +288,10 @@ pub fn run(
         throughput,
         accounting,
         switch_cpu_ns: measured.switch_cpu_ns,
-        latency,
+        cost: measured.cost,
+        latency: latency.idle,
+        latency_under_load: latency.under_load,
+        latency_floor: latency.floor,
         warnings,
     })
 }
@@ -290,14 +304,7 @@ fn throughput(
 ) -> Result<Measured, Fail> {
     let mut roles = vec![PortRoles::default(); lab.ports.len()];
     for (i, &flow) in spec.flows.iter().enumerate() {
-        roles[flow.from].tx = Some(TxSpec {
-            stream: i as u16 + 1,
-            sizes: sizes(&spec.size),
-            addressing: addressing(lab, flow, spec.header_flows),
-            rate: spec.rate,
-            burst: spec.burst,
-            count: None,
-        });
+        roles[flow.from].tx = Some(sender(lab, spec, &spec.load, i, spec.rate));
     }
     // Every port receives, so that what a switch sends astray is seen.
     for roles in &mut roles {
@@ -307,6 +314,7 @@ fn throughput(
     let before = moved(lab);
     prepare(lab, roles)?;
     enter(lab, Phase::Receive)?;
+    let mut meter = Meter::of(lab);
     progress.stage("warm-up");
     enter(lab, Phase::Send)?;
     let whole = spec.warmup + spec.duration;
@@ -316,6 +324,7 @@ fn throughput(
 
     progress.stage("measuring");
     let cpu_before = lab.switch.cpu_ns();
+    meter.begin();
     let start = Instant::now();
     let first = snapshots(lab);
     let mut last = first.clone();
@@ -335,6 +344,8 @@ fn throughput(
         last = now;
     }
     let switch_cpu_ns = lab.switch.cpu_ns().zip(cpu_before).map(|(now, before)| now.saturating_sub(before));
+    let received = first.iter().zip(&last).map(|(a, b)| b.rx_frames - a.rx_frames).sum();
+    let cost = meter.end(received);
     progress.stage("draining");
     enter(lab, Phase::StopSend)?;
     settle(lab, &before, interrupt)?;
@@ -349,14 +360,14 @@ fn throughput(
             .collect()
     });
     let counters = counters.collect();
-    Ok(Measured { windows, first, last, elapsed_ns: end_ns, reports, counters, switch_cpu_ns })
+    Ok(Measured { windows, first, last, elapsed_ns: end_ns, reports, counters, switch_cpu_ns, cost })
 }
 
-/// sent = received + drops, by cause.
-fn account(measured: &Measured, counts_drops: bool) -> Accounting {
+/// sent = received + drops, by cause. `marked` says that receivers know the frames of this run.
+fn account(measured: &Measured, counts_drops: bool, marked: bool) -> Accounting {
     let tx = measured.reports.iter().filter_map(|r| r.tx.as_ref());
     let rx = measured.reports.iter().filter_map(|r| r.rx.as_ref());
-    let received = rx.map(|rx| rx.received - rx.foreign).sum();
+    let received = rx.map(|rx| rx.received - if marked { rx.foreign } else { 0 }).sum();
     let mut drops = BTreeMap::new();
     for counters in &measured.counters {
         for (name, &n) in counters.iter().filter(|(name, n)| name.starts_with("drop_") && **n > 0) {
@@ -399,7 +410,7 @@ fn judge(
         out.push(Warning::CorruptFrames { frames: corrupt });
     }
     let foreign: u64 = rx().map(|rx| rx.foreign).sum();
-    if foreign > 0 {
+    if foreign > 0 && spec.load.is_marked() {
         out.push(Warning::ForeignFrames { frames: foreign });
     }
     let rates = measured.windows.iter().map(Window::rx_mpps);
@@ -411,6 +422,8 @@ fn judge(
     }
     let senders = || spec.flows.iter().map(|flow| (&measured.first[flow.from], &measured.last[flow.from]));
     match spec.rate {
+        // The times of a capture are its own affair; how well they were kept is in the senders' pacing.
+        Rate::Max if spec.load.has_times() => {}
         Rate::Max => {
             if senders().all(|(a, b)| a.tx_full == b.tx_full) {
                 out.push(Warning::SenderLimited);
@@ -422,7 +435,8 @@ fn judge(
             let seconds = measured.elapsed_ns as f64 / 1e9;
             let achieved = senders().map(|(a, b)| (b.tx_frames - a.tx_frames) as f64 / seconds);
             let achieved_pps = achieved.fold(f64::INFINITY, f64::min);
-            if achieved_pps < offered_pps * (1.0 - OFFERED_TOLERANCE) {
+            let tolerance = OFFERED_TOLERANCE + spec.load.spread(offered_pps * seconds);
+            if achieved_pps < offered_pps * (1.0 - tolerance) {
                 out.push(Warning::OfferedNotReached { offered_pps, achieved_pps });
             }
         }
@@ -444,44 +458,4 @@ fn pauses(lab: &Lab, spec: &TrialSpec, measured: &Measured, offered_pps: f64) ->
         dropped.then(|| Warning::ReceiverPaused { port: port(), pause_us: pause_ns / 1000, frames })
     });
     paused.collect()
-}
-
-/// Round trips between the ends of the forward flows, on an otherwise idle dataplane.
-fn round_trips(
-    lab: &mut Lab,
-    spec: &TrialSpec,
-    length: Duration,
-    interrupt: &Interrupt,
-) -> Result<(Option<Latency>, Vec<Warning>), Fail> {
-    let mut roles = vec![PortRoles::default(); lab.ports.len()];
-    let size = spec.size.frame_size().sizes_bytes.iter().copied().max().unwrap_or(64);
-    for (i, &flow) in spec.flows.iter().enumerate() {
-        if roles[flow.from] != PortRoles::default() || roles[flow.to] != PortRoles::default() {
-            // The way back of a bidirectional pair: its round trips are those of the way forth.
-            continue;
-        }
-        roles[flow.from].ping = Some(PingSpec {
-            stream: i as u16 + 1,
-            size,
-            addressing: addressing(lab, flow, 1),
-            rate: None,
-            count: None,
-            timeout_ms: PROBE_TIMEOUT_MS,
-        });
-        roles[flow.to].pong = Some(PongSpec { burst: 64 });
-    }
-    let before = moved(lab);
-    prepare(lab, roles)?;
-    enter(lab, Phase::Receive)?;
-    enter(lab, Phase::Send)?;
-    pass(lab, Instant::now() + length, interrupt, |_| {})?;
-    enter(lab, Phase::StopSend)?;
-    settle(lab, &before, interrupt)?;
-    let reports = reports(lab)?;
-    let pings = || reports.iter().filter_map(|r| r.ping.as_ref());
-    let lost = pings().map(|p| p.lost).sum();
-    let sent = pings().map(|p| p.sent).sum();
-    let latency = Latency::merge(pings().map(|p| p.histogram.as_str()), lost).map_err(Fail::failed)?;
-    let warnings = (lost > 0).then_some(Warning::ProbesLost { lost, sent }).into_iter().collect();
-    Ok((latency, warnings))
 }

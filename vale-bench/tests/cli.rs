@@ -76,10 +76,11 @@ fn kept(directory: &Path) -> PathBuf {
             parameters: BTreeMap::new(),
         },
         vms: 2,
-        frame_size: FrameSize { label: "64".into(), sizes_bytes: vec![64] },
+        frame_size: FrameSize { label: "64".into(), sizes_bytes: vec![64], at_random: false },
         direction: Direction::Uni,
         offered: Offered::Max,
         flows: 1,
+        load: None,
         repeat: 1,
         order: 1,
         duration_s: 1.0,
@@ -89,7 +90,10 @@ fn kept(directory: &Path) -> PathBuf {
         throughput: Throughput::new(vec![direction]),
         accounting: Accounting::new(3_000_000, 2_910_000, BTreeMap::from([("full".into(), 90_000)])),
         switch_cpu_ns: None,
+        cost: None,
         latency: None,
+        latency_under_load: Vec::new(),
+        latency_floor: None,
         warnings: vec![Warning::Loss { ratio: 0.03 }],
     });
     let path = directory.join("r.json");

@@ -22,7 +22,7 @@ fn trial(dataplane: &str, size: u16, repeat: u32, frames: u64) -> Trial {
             parameters: BTreeMap::new(),
         },
         vms: 0,
-        frame_size: FrameSize { label: size.to_string(), sizes_bytes: vec![size] },
+        frame_size: FrameSize { label: size.to_string(), sizes_bytes: vec![size], at_random: false },
         direction: Direction::Uni,
         offered: Offered::Max,
         flows: 1,
@@ -41,7 +41,11 @@ fn trial(dataplane: &str, size: u16, repeat: u32, frames: u64) -> Trial {
         }]),
         accounting: Accounting::new(frames, frames, BTreeMap::new()),
         switch_cpu_ns: None,
+        load: None,
+        cost: None,
         latency: None,
+        latency_floor: None,
+        latency_under_load: Vec::new(),
         warnings: Vec::new(),
     }
 }

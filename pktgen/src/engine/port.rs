@@ -4,7 +4,7 @@ use super::{Phase, Work};
 use crate::Error;
 use crate::counters::{Shared, Snapshot};
 use crate::frame::{FCS, Kind, Mark};
-use crate::port::{Interest, Port, PortError, RxFrame};
+use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
 use crate::roles::{ping::Ping, pong::Pong, rx::Rx, tx::Tx};
 use crate::spec::{PortReport, PortRoles, WorkReport};
 use std::time::Duration;
@@ -27,9 +27,55 @@ pub struct PortEngine<P> {
     chain: Option<Receiver>,
     unclaimed: u64,
     unclaimed_bytes: u64,
+    /// Transmit buffers that other roles than tx wrote to, where there is a tx.
+    written: Vec<Option<u32>>,
     /// When the last step of the sending phase was; 0 outside it.
     looked_ns: u64,
     longest_pause_ns: u64,
+}
+
+/// Buffers that are noted; of more, tx forgets them all.
+const NOTED: usize = 256;
+
+/// A port whose transmit buffers are noted when they are written to, as far as there is room to note them.
+struct Noted<'a, P> {
+    port: &'a mut P,
+    written: &'a mut Vec<Option<u32>>,
+    /// Whether anyone wants to know.
+    wanted: bool,
+}
+
+impl<P: Port> Port for Noted<'_, P> {
+    fn info(&self) -> &PortInfo {
+        self.port.info()
+    }
+
+    #[inline]
+    fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, mut fill: F) -> Result<u32, PortError> {
+        if !self.wanted {
+            return self.port.tx_batch(max, fill);
+        }
+        let written = &mut *self.written;
+        self.port.tx_batch(max, |frame| {
+            if written.len() < written.capacity() {
+                written.push(frame.key);
+            }
+            fill(frame)
+        })
+    }
+
+    #[inline]
+    fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, sink: F) -> Result<u32, PortError> {
+        self.port.rx_batch(max, sink)
+    }
+
+    fn tx_pending(&mut self) -> Result<u32, PortError> {
+        self.port.tx_pending()
+    }
+
+    fn wait(&mut self, interest: Interest, timeout: Duration) -> Result<(), PortError> {
+        self.port.wait(interest, timeout)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +115,8 @@ impl<P: Port> PortEngine<P> {
             chain: None,
             unclaimed: 0,
             unclaimed_bytes: 0,
+            // Most that a step notes before it looks.
+            written: Vec::with_capacity(NOTED),
             looked_ns: 0,
             longest_pause_ns: 0,
         })
@@ -124,49 +172,30 @@ impl<P: Port> PortEngine<P> {
         total
     }
 
-    /// Receives and answers. Returns the frames moved, and how many of them were sent.
-    fn receive(&mut self, now_ns: u64) -> Result<(u32, u32), PortError> {
-        match (&mut self.rx, &mut self.ping, &mut self.pong) {
-            (None, None, None) => Ok((0, 0)),
-            (Some(rx), None, None) => Ok((rx.step(&mut self.port, now_ns)?, 0)),
-            (None, None, Some(pong)) => {
-                let moved = pong.step(&mut self.port, now_ns)?;
-                Ok((moved, moved))
+    /// Receives, answers and sends probes. Returns the frames moved.
+    fn receive(&mut self, now_ns: u64) -> Result<u32, PortError> {
+        let Self { port, written, .. } = self;
+        let wanted = self.tx.is_some();
+        let mut port = Noted { port, written, wanted };
+        let mut moved = match (&mut self.rx, &mut self.ping, &mut self.pong) {
+            (None, None, None) => 0,
+            (Some(rx), None, None) => rx.step(port.port, now_ns)?,
+            (None, None, Some(pong)) => pong.step(&mut port, now_ns)?,
+            (rx, ping, pong) => {
+                let unclaimed = (&mut self.unclaimed, &mut self.unclaimed_bytes);
+                receive_for_several(&mut port, (rx, ping, pong), &mut self.chain, unclaimed, now_ns)?
             }
-            _ => self.receive_for_several(now_ns),
-        }
-    }
-
-    fn receive_for_several(&mut self, now_ns: u64) -> Result<(u32, u32), PortError> {
-        let Self { port, rx, ping, pong, chain, unclaimed, unclaimed_bytes, .. } = self;
-        let mut sent = match pong {
-            Some(pong) => pong.flush(port)?,
-            None => 0,
         };
-        let burst = pong.as_ref().map_or(u32::MAX, Pong::burst).min(rx.as_ref().map_or(64, Rx::burst));
-        let mut arrived_ns = None;
-        let received = port.rx_batch(burst, |frame: RxFrame<'_>| {
-            let receiver = chain.unwrap_or_else(|| match Mark::read(frame.data).map(|mark| mark.kind) {
-                Some(Kind::Probe) if pong.is_some() => Receiver::Pong,
-                Some(Kind::Echo) if ping.is_some() => Receiver::Ping,
-                _ if rx.is_some() => Receiver::Rx,
-                _ => Receiver::Nobody,
-            });
-            *chain = frame.more.then_some(receiver);
-            match (receiver, &mut *rx, &mut *ping, &mut *pong) {
-                (Receiver::Rx, Some(rx), ..) => rx.accept(&frame, now_ns),
-                (Receiver::Ping, _, Some(ping), _) => ping.accept(&frame, &mut arrived_ns),
-                (Receiver::Pong, .., Some(pong)) => pong.accept(&frame, now_ns),
-                _ => {
-                    *unclaimed += u64::from(!frame.more);
-                    *unclaimed_bytes += frame.data.len() as u64 + u64::from(!frame.more) * u64::from(FCS);
-                }
-            }
-        })?;
-        if let Some(pong) = pong {
-            sent += pong.flush(port)?;
+        if let Some(ping) = &mut self.ping {
+            moved += ping.send(&mut port, now_ns)?;
         }
-        Ok((received + sent, sent))
+        if let Some(tx) = self.tx.as_mut().filter(|_| !self.written.is_empty()) {
+            if self.written.len() == self.written.capacity() {
+                tx.forget_buffers();
+            }
+            self.written.drain(..).for_each(|key| tx.forget_buffer(key));
+        }
+        Ok(moved)
     }
 
     fn interest(&self) -> Interest {
@@ -182,6 +211,46 @@ impl<P: Port> PortEngine<P> {
     }
 }
 
+type Receivers<'a> = (&'a mut Option<Rx>, &'a mut Option<Ping>, &'a mut Option<Pong>);
+
+/// Gives every frame to the role that it is for. Returns the frames moved.
+fn receive_for_several<P: Port>(
+    port: &mut P,
+    (rx, ping, pong): Receivers<'_>,
+    chain: &mut Option<Receiver>,
+    (unclaimed, unclaimed_bytes): (&mut u64, &mut u64),
+    now_ns: u64,
+) -> Result<u32, PortError> {
+    let mut moved = match pong {
+        Some(pong) => pong.flush(port)?,
+        None => 0,
+    };
+    let burst = pong.as_ref().map_or(u32::MAX, Pong::burst).min(rx.as_ref().map_or(64, Rx::burst));
+    let mut arrived_ns = None;
+    moved += port.rx_batch(burst, |frame: RxFrame<'_>| {
+        let receiver = chain.unwrap_or_else(|| match Mark::read(frame.data).map(|mark| mark.kind) {
+            Some(Kind::Probe) if pong.is_some() => Receiver::Pong,
+            Some(Kind::Echo) if ping.is_some() => Receiver::Ping,
+            _ if rx.is_some() => Receiver::Rx,
+            _ => Receiver::Nobody,
+        });
+        *chain = frame.more.then_some(receiver);
+        match (receiver, &mut *rx, &mut *ping, &mut *pong) {
+            (Receiver::Rx, Some(rx), ..) => rx.accept(&frame, now_ns),
+            (Receiver::Ping, _, Some(ping), _) => ping.accept(&frame, &mut arrived_ns),
+            (Receiver::Pong, .., Some(pong)) => pong.accept(&frame, now_ns),
+            _ => {
+                *unclaimed += u64::from(!frame.more);
+                *unclaimed_bytes += frame.data.len() as u64 + u64::from(!frame.more) * u64::from(FCS);
+            }
+        }
+    })?;
+    if let Some(pong) = pong {
+        moved += pong.flush(port)?;
+    }
+    Ok(moved)
+}
+
 impl<P: Port> Work for PortEngine<P> {
     fn enter(&mut self, phase: Phase, now_ns: u64) -> Result<(), PortError> {
         self.phase = phase;
@@ -195,7 +264,7 @@ impl<P: Port> Work for PortEngine<P> {
             }
         }
         if let Some(ping) = &mut self.ping {
-            if sending { ping.start(now_ns) } else { ping.stop() }
+            if sending { ping.start(now_ns) } else { ping.stop(now_ns) }
         }
         self.counters.publish(&self.totals());
         Ok(())
@@ -206,17 +275,9 @@ impl<P: Port> Work for PortEngine<P> {
             self.longest_pause_ns = self.longest_pause_ns.max(now_ns - self.looked_ns);
             self.looked_ns = now_ns;
         }
-        let (mut moved, mut answered) = self.receive(now_ns)?;
-        if let Some(ping) = &mut self.ping {
-            let sent = ping.send(&mut self.port, now_ns)?;
-            moved += sent;
-            answered += sent;
-        }
+        let mut moved = self.receive(now_ns)?;
         let mut full = false;
         if let Some(tx) = &mut self.tx {
-            if answered > 0 {
-                tx.forget_buffers();
-            }
             moved += tx.step(&mut self.port, now_ns)?;
             full = tx.blocked();
         }
@@ -254,12 +315,12 @@ impl<P: Port> Work for PortEngine<P> {
     }
 
     fn report(&mut self) -> WorkReport {
-        WorkReport::Port(PortReport {
+        WorkReport::Port(Box::new(PortReport {
             tx: self.tx.as_ref().map(Tx::report),
             rx: self.rx.as_mut().map(Rx::report),
             ping: self.ping.as_ref().map(Ping::report),
             pong: self.pong.as_ref().map(Pong::report),
             longest_pause_ns: self.longest_pause_ns,
-        })
+        }))
     }
 }

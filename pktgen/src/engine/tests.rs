@@ -27,11 +27,27 @@ fn addressing() -> Addressing {
 }
 
 fn tx(stream: u16, rate: Rate, count: Option<u64>) -> Option<TxSpec> {
-    Some(TxSpec { stream, sizes: Sizes::Fixed(64), addressing: addressing(), rate, burst: 64, count })
+    Some(TxSpec {
+        stream,
+        sizes: Sizes::Fixed(64),
+        addressing: addressing(),
+        rate,
+        burst: 64,
+        count,
+        traffic: Default::default(),
+    })
 }
 
 fn ping(count: Option<u64>) -> Option<PingSpec> {
-    Some(PingSpec { stream: 99, size: 64, addressing: addressing(), rate: None, count, timeout_ms: 5_000 })
+    Some(PingSpec {
+        stream: 99,
+        size: 64,
+        addressing: addressing(),
+        rate: None,
+        count,
+        timeout_ms: 5_000,
+        settle_ms: 0,
+    })
 }
 
 struct Running(EngineThread);
@@ -66,7 +82,7 @@ impl Running {
         self.advance(Phase::StopSend);
         let reports = self.0.finish(LIMIT).unwrap();
         let port = |report| match report {
-            WorkReport::Port(report) => report,
+            WorkReport::Port(report) => *report,
             WorkReport::Fwd(_) => panic!("there is no forwarder here"),
         };
         reports.into_iter().map(port).collect()

@@ -6,6 +6,7 @@ use crate::spec::WorkReport;
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ pub enum EngineError {
 #[derive(Debug)]
 pub struct EngineThread {
     control: Arc<Control>,
+    id: Arc<AtomicU32>,
     /// Until it has been joined.
     thread: Option<JoinHandle<Result<Vec<WorkReport>, PortError>>>,
 }
@@ -44,7 +46,10 @@ impl EngineThread {
     pub fn spawn(name: &str, cpu: Option<usize>, mut engine: Engine) -> io::Result<EngineThread> {
         let control = Arc::new(Control::default());
         let theirs = control.clone();
+        let id: Arc<AtomicU32> = Arc::default();
+        let its_id = id.clone();
         let run = move || {
+            its_id.store(rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned(), Ordering::Release);
             if let Some(cpu) = cpu.filter(|&cpu| cpu < rustix::thread::CpuSet::MAX_CPU) {
                 let mut set = rustix::thread::CpuSet::new();
                 set.set(cpu);
@@ -54,7 +59,12 @@ impl EngineThread {
             engine.run(&theirs)
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
-        Ok(EngineThread { control, thread: Some(thread) })
+        Ok(EngineThread { control, id, thread: Some(thread) })
+    }
+
+    /// The kernel's number of its thread; `None` before it runs, which it does once it has entered a phase.
+    pub fn thread_id(&self) -> Option<u32> {
+        Some(self.id.load(Ordering::Acquire)).filter(|&id| id > 0)
     }
 
     /// Whether every sender has sent its count: [`Control::done`].

@@ -79,6 +79,12 @@ pub enum DpdkError {
         /// The end of its log.
         log: LogTail,
     },
+    /// Whoever waited gave up.
+    #[error("interrupted while DPDK was to {what}")]
+    Interrupted {
+        /// What it was to do.
+        what: String,
+    },
     /// A device could not be brought up.
     #[error("DPDK cannot {operation} {device}: {reason}{log}")]
     Device {
@@ -183,6 +189,6 @@ impl VirtioFeatures {
 pub struct Plugins {
     /// The folder that DPDK takes all plugins from.
     pub folder: PathBuf,
-    /// Those asked for, as they are on this host.
+    /// Those asked for, in that order, as they are on this host.
     pub files: Vec<PathBuf>,
 }

@@ -2,7 +2,12 @@
 //!
 //! The time a probe left travels in it and comes back with the echo, so its round trip needs no table. It is
 //! read last before the frame is published, and the time of arrival first after the echo is seen, once for the
-//! echoes of one batch. In a paced run a probe's time starts when it left, not when it was due.
+//! echoes of one batch.
+//!
+//! Probes that follow a schedule are also timed from when they were due: a probe that could not leave in time, because
+//! the ring was full or the sender was kept from its processor, waited, as a frame that came then would have. Without
+//! that, the worst moments would be sampled least (coordinated omission). When a probe was due is kept here, by its
+//! number, for the last [`MAX_OUT`] at most.
 #![forbid(unsafe_code)]
 
 use crate::Error;
@@ -19,12 +24,21 @@ use crate::template::{Templates, check_count};
 /// Most frames received, and most probes sent, in one step.
 const BURST: u32 = 64;
 
+/// Probes whose due times are kept while they are on their way. Of those further back only the time since they left is
+/// known.
+pub const MAX_OUT: u64 = 1 << 20;
+
 /// Sends probes and times their echoes.
 #[derive(Debug)]
 pub struct Ping<C = Monotonic> {
     clock: C,
     stream: u16,
     timeout_ns: u64,
+    settle_ns: u64,
+    /// When probes begin to be timed.
+    settled_ns: u64,
+    /// Probes that had left by then.
+    untimed: u64,
     left: u64,
     templates: Templates,
     flow: u32,
@@ -32,8 +46,12 @@ pub struct Ping<C = Monotonic> {
     seq: u64,
     /// Of a closed loop: the probe that is out, and since when.
     out: Option<(u64, u64)>,
+    /// Of a schedule: when each probe was due, by its number modulo the length, a power of two.
+    dues_ns: Box<[u64]>,
     echoes: Tracker,
     latency: Latency,
+    from_due: Latency,
+    overdue: u64,
     tx_bytes: u64,
     received: u64,
     rx_bytes: u64,
@@ -56,19 +74,27 @@ impl<C: Clock> Ping<C> {
         check_count("milliseconds of timeout", spec.timeout_ms.into(), u32::MAX.into())?;
         let templates = Templates::new(&spec.addressing, &[spec.size], port)?;
         let pacer = Pacer::new(spec.rate.map_or(Rate::Max, Rate::Pps), &[spec.size])?;
+        let out = spec.rate.map_or(0.0, |rate| rate * f64::from(spec.timeout_ms) / 1e3) as u64;
+        let out = if pacer.is_some() { (2 * out).clamp(64, MAX_OUT).next_power_of_two() } else { 0 };
         let (tx_bytes, received, rx_bytes, foreign) = Default::default();
         Ok(Self {
             clock,
             stream: spec.stream,
             timeout_ns: u64::from(spec.timeout_ms) * 1_000_000,
+            settle_ns: u64::from(spec.settle_ms) * 1_000_000,
+            settled_ns: 0,
+            untimed: 0,
             left: spec.count.unwrap_or(u64::MAX),
             templates,
             flow: 0,
             pacer,
             seq: 0,
             out: None,
+            dues_ns: vec![0; out as usize].into(),
             echoes: Tracker::new(spec.stream),
             latency: Latency::default(),
+            from_due: Latency::default(),
+            overdue: 0,
             tx_bytes,
             received,
             rx_bytes,
@@ -81,13 +107,17 @@ impl<C: Clock> Ping<C> {
     /// From now on steps send probes.
     pub fn start(&mut self, now_ns: u64) {
         self.active = true;
+        self.settled_ns = now_ns + self.settle_ns;
         if let Some(pacer) = &mut self.pacer {
             pacer.start(now_ns);
         }
     }
 
-    /// From now on steps only receive.
-    pub fn stop(&mut self) {
+    /// From now on steps only receive. What was due by `now_ns` and has not left is counted.
+    pub fn stop(&mut self, now_ns: u64) {
+        if let Some(pacer) = self.pacer.as_ref().filter(|_| self.active) {
+            self.overdue += pacer.overdue(now_ns).min(self.left);
+        }
         self.active = false;
         self.blocked = false;
     }
@@ -113,9 +143,14 @@ impl<C: Clock> Ping<C> {
         }
     }
 
-    /// Round-trip times so far.
+    /// Round-trip times so far, each from when its probe left.
     pub fn latency(&self) -> &Latency {
         &self.latency
+    }
+
+    /// Round-trip times so far, each from when its probe was due; empty without a schedule.
+    pub fn from_due(&self) -> &Latency {
+        &self.from_due
     }
 
     /// Receives what is there and sends what is due. Returns the frames moved, in and out.
@@ -148,8 +183,13 @@ impl<C: Clock> Ping<C> {
         // A late echo stays lost; so does one from the future, which no round trip explains.
         if let Some(trip_ns) = now_ns.checked_sub(mark.sent_ns)
             && trip_ns <= self.timeout_ns
+            && mark.seq >= self.untimed
         {
             self.latency.record(trip_ns);
+            if self.seq - mark.seq <= self.dues_ns.len() as u64 {
+                let due_ns = self.dues_ns[mark.seq as usize & (self.dues_ns.len() - 1)];
+                self.from_due.record(now_ns.saturating_sub(due_ns));
+            }
         }
         self.out = self.out.filter(|&(seq, _)| seq != mark.seq);
     }
@@ -168,7 +208,7 @@ impl<C: Clock> Ping<C> {
             self.blocked = false;
             return Ok(0);
         }
-        let Self { clock, templates, flow, seq, out, stream, .. } = self;
+        let Self { clock, templates, flow, seq, out, stream, dues_ns, .. } = self;
         let mut pace = self.pacer.as_mut().map(|pacer| pacer.batch(now_ns));
         let sent = port.tx_batch(most as u32, |frame| {
             if pace.as_ref().is_some_and(|pace| !pace.due()) {
@@ -181,6 +221,7 @@ impl<C: Clock> Ping<C> {
             let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
             *flow = if *flow + 1 == templates.flows() { 0 } else { *flow + 1 };
             if let Some(pace) = &mut pace {
+                dues_ns[*seq as usize & (dues_ns.len() - 1)] = pace.due_ns();
                 pace.leave(0);
             }
             let sent_ns = clock.now_ns();
@@ -191,6 +232,9 @@ impl<C: Clock> Ping<C> {
         })?;
         self.blocked = sent == 0;
         self.left -= u64::from(sent);
+        if now_ns < self.settled_ns {
+            self.untimed = self.seq;
+        }
         self.tx_bytes += u64::from(sent) * u64::from(self.templates.len(0) + FCS);
         if pace.is_some() {
             self.out = None;
@@ -212,10 +256,12 @@ impl<C: Clock> Ping<C> {
     /// What was measured so far; probes still out count as lost.
     pub fn report(&self) -> PingReport {
         PingReport {
-            sent: self.seq,
+            sent: self.seq - self.untimed,
             received: self.latency.count(),
-            lost: self.seq - self.latency.count(),
+            lost: self.seq - self.untimed - self.latency.count(),
             histogram: self.latency.encode(),
+            from_due: self.pacer.is_some().then(|| self.from_due.encode()),
+            overdue: self.overdue,
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::ports::mem::{Fate, MemPort, pair};
 use crate::spec::*;
 use proptest::prelude::*;
 
+mod traffic;
+
 fn addressing(flows: u32) -> Addressing {
     Addressing {
         src_mac: [2, 0, 0, 0, 0, 1],
@@ -24,7 +26,8 @@ fn addressing(flows: u32) -> Addressing {
 }
 
 fn tx_spec(sizes: Sizes, rate: Rate, burst: u32, count: Option<u64>) -> TxSpec {
-    TxSpec { stream: 7, sizes, addressing: addressing(1), rate, burst, count }
+    let traffic = Traffic::default();
+    TxSpec { stream: 7, sizes, addressing: addressing(1), rate, burst, count, traffic }
 }
 
 fn tx(port: &MemPort, spec: &TxSpec) -> Tx {
@@ -270,7 +273,7 @@ fn one_payload_in_sixty_one_is_compared() {
 }
 
 fn ping_spec(rate: Option<f64>, count: Option<u64>) -> PingSpec {
-    PingSpec { stream: 3, size: 100, addressing: addressing(1), rate, count, timeout_ms: 10 }
+    PingSpec { stream: 3, size: 100, addressing: addressing(1), rate, count, timeout_ms: 10, settle_ms: 0 }
 }
 
 /// A ping with its own clock, and a pong.

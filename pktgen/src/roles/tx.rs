@@ -3,11 +3,13 @@
 
 use super::Span;
 use crate::Error;
+use crate::clock::{Clock, Monotonic};
 use crate::counters::Snapshot;
-use crate::frame::{FCS, Kind, MIN_SIZE, mark_word, stamp};
+use crate::frame::{FCS, Kind, mark_word, stamp};
 use crate::pace::Pacer;
 use crate::port::{Port, PortError, PortInfo};
-use crate::spec::{Ranges, Rate, Sizes, TxReport, TxSpec};
+use crate::random::{Chooser, Random};
+use crate::spec::{Replay, Sizes, TxReport, TxSpec};
 use crate::template::{Contents, Templates, check_count};
 use std::time::{Duration, Instant};
 
@@ -19,11 +21,17 @@ pub const MAX_BURST: u32 = 1 << 16;
 /// Longest cycle of sizes.
 pub const MAX_CYCLE: usize = 1 << 16;
 
-/// Sends marked frames at a rate.
+/// What random numbers are drawn for here.
+const SIZES: u64 = 2;
+const FLOWS: u64 = 3;
+
+/// Sends marked frames at a rate, or captured ones in turn.
 ///
-/// Sizes and flows each advance by one with every frame. A frame's time stamp is that of its batch.
+/// With every frame the next size and flow are taken. A frame's time stamp is that of its batch. When a batch of a paced
+/// sender had been published is read from the clock once more, to tell how well it keeps its schedule.
 #[derive(Debug)]
-pub struct Tx {
+pub struct Tx<C = Monotonic> {
+    clock: C,
     stream: u16,
     burst: u32,
     /// Frames still to send.
@@ -35,6 +43,7 @@ pub struct Tx {
     pacer: Option<Pacer>,
     /// Size index of each frame of the cycle.
     cycle: Vec<u16>,
+    order: Chooser,
     at: Cursor,
     seq: u64,
     bytes: u64,
@@ -52,22 +61,21 @@ struct Cursor {
     flow: u32,
 }
 
-impl Tx {
-    /// A generator for a port like `port`. Refuses sizes the port does not carry, rates outside
-    /// [`crate::pace`]'s ranges, and bursts or flows of 0 or too many.
-    pub fn new(spec: &TxSpec, port: &PortInfo) -> Result<Self, Error> {
-        Self::with_ranges(spec, None, port)
-    }
+/// The frames of a sender: what they are like, and which size index comes when.
+struct Frames {
+    templates: Templates,
+    cycle: Vec<u16>,
+    sizes: Vec<u16>,
+}
 
-    /// As [`Tx::new`]; with `ranges`, their combinations are the flows.
-    pub fn with_ranges(spec: &TxSpec, ranges: Option<&Ranges>, port: &PortInfo) -> Result<Self, Error> {
-        check_count("burst", spec.burst.into(), MAX_BURST.into())?;
+impl Frames {
+    fn made(spec: &TxSpec, port: &PortInfo) -> Result<Frames, Error> {
         let drawn;
         let wanted = match &spec.sizes {
             Sizes::Fixed(size) => std::slice::from_ref(size),
             Sizes::Cycle(sizes) => sizes,
             Sizes::Random { min, max } => {
-                drawn = draw(*min, *max)?;
+                drawn = draw(*min, *max, spec.traffic.seed)?;
                 &drawn
             }
         };
@@ -76,15 +84,56 @@ impl Tx {
         sizes.sort_unstable();
         sizes.dedup();
         let index = |size| sizes.binary_search(size).expect("every size of the cycle is in its set") as u16;
+        let cycle = wanted.iter().map(index).collect();
+        let ranges = spec.traffic.ranges.as_ref();
+        let templates = Templates::with_ranges(&spec.addressing, ranges, &sizes, port)?;
+        Ok(Frames { templates, cycle, sizes })
+    }
+
+    fn captured(replay: &Replay, port: &PortInfo) -> Result<Frames, Error> {
+        let templates = Templates::of_frames(replay.frames()?, port)?;
+        let cycle = (0..=u16::MAX).take(templates.sizes()).collect();
+        let sizes = (0..templates.sizes()).map(|size| templates.len(size) + FCS).collect();
+        Ok(Frames { templates, cycle, sizes })
+    }
+}
+
+impl Tx<Monotonic> {
+    /// A generator for a port like `port`. Refuses sizes and captured frames the port does not carry, rates outside
+    /// [`crate::pace`]'s ranges, popularity outside [`crate::random`]'s, and bursts or flows of 0 or too many.
+    pub fn new(spec: &TxSpec, port: &PortInfo) -> Result<Self, Error> {
+        Self::with_clock(spec, port, Monotonic)
+    }
+}
+
+impl<C: Clock> Tx<C> {
+    /// [`Tx::new`] with another clock, which must be the one whose times steps are given.
+    pub fn with_clock(spec: &TxSpec, port: &PortInfo, clock: C) -> Result<Self, Error> {
+        check_count("burst", spec.burst.into(), MAX_BURST.into())?;
+        let traffic = &spec.traffic;
+        let replay = traffic.replay.as_ref();
+        let Frames { templates, cycle, sizes } = match replay {
+            Some(replay) => Frames::captured(replay, port)?,
+            None => Frames::made(spec, port)?,
+        };
+        let pacer = match replay.and_then(Replay::gaps_ns) {
+            Some(gaps_ns) => Some(Pacer::of_gaps(gaps_ns)),
+            None => {
+                let pacer = Pacer::new(spec.rate, &sizes)?;
+                pacer.map(|pacer| pacer.arriving(traffic.arrivals, traffic.seed)).transpose()?
+            }
+        };
         Ok(Self {
+            clock,
             stream: spec.stream,
             burst: spec.burst,
             left: spec.count.unwrap_or(u64::MAX),
-            templates: Templates::with_ranges(&spec.addressing, ranges, &sizes, port)?,
-            marked: true,
+            order: Chooser::new(traffic.order, templates.flows(), Random::new(traffic.seed, FLOWS))?,
+            templates,
+            marked: replay.is_none(),
             contents: Contents::new(port.keys),
-            pacer: Pacer::new(spec.rate, &sizes)?,
-            cycle: wanted.iter().map(index).collect(),
+            pacer: pacer.map(|pacer| pacer.recording(spec.burst)),
+            cycle,
             at: Cursor::default(),
             seq: 0,
             bytes: 0,
@@ -94,18 +143,6 @@ impl Tx {
             active: false,
             blocked: false,
         })
-    }
-
-    /// Sends `frames` as they are, in turn, without marks: receivers count them as foreign. Of `spec` rate, burst and
-    /// count are used. Refuses what [`Tx::new`] refuses, and more than [`MAX_CYCLE`] frames.
-    pub fn of_frames(spec: &TxSpec, frames: Vec<Box<[u8]>>, port: &PortInfo) -> Result<Self, Error> {
-        check_count("frames to send in turn", frames.len() as u64, MAX_CYCLE as u64)?;
-        let cycle = (0..=u16::MAX).take(frames.len()).collect();
-        let templates = Templates::of_frames(frames, port)?;
-        let sizes: Vec<u16> = (0..templates.sizes()).map(|size| templates.len(size) + FCS).collect();
-        let pacer = Pacer::new(spec.rate, &sizes)?;
-        let one = TxSpec { sizes: Sizes::Fixed(MIN_SIZE), rate: Rate::Max, ..spec.clone() };
-        Ok(Self { templates, pacer, cycle, marked: false, ..Self::new(&one, port)? })
     }
 
     /// Sends frames without marks: all of one size and flow are alike, so that a buffer once written is not touched
@@ -154,6 +191,12 @@ impl Tx {
     /// Another role wrote to the port's transmit buffers.
     pub fn forget_buffers(&mut self) {
         self.contents.forget();
+    }
+
+    /// Another role wrote to the transmit buffer `key`.
+    #[inline]
+    pub fn forget_buffer(&mut self, key: Option<u32>) {
+        self.contents.view().forget(key);
     }
 
     /// Sends at most one burst. Returns the frames sent.
@@ -231,7 +274,7 @@ impl Tx {
     fn send_mixed<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
         let marked = self.marked;
         let word = self.word();
-        let Self { templates, contents, seq, cycle, at, bytes, .. } = self;
+        let Self { templates, contents, seq, cycle, order, at, bytes, .. } = self;
         let mut view = contents.view();
         let mut low = *seq as u32;
         let mut pace = self.pacer.as_mut().map(|pacer| pacer.batch(now_ns));
@@ -257,12 +300,16 @@ impl Tx {
                 pace.leave(size);
             }
             at.cycle = if at.cycle + 1 == cycle.len() { 0 } else { at.cycle + 1 };
-            at.flow = if flow + 1 == templates.flows() { 0 } else { flow + 1 };
+            at.flow = order.next(flow, templates.flows());
             let len = templates.len(size);
             *bytes += u64::from(len + FCS);
             len
         })?;
         self.blocked = sent < most && pace.as_ref().is_none_or(|pace| pace.due());
+        drop(pace);
+        if let Some(pacer) = self.pacer.as_mut().filter(|_| sent > 0) {
+            pacer.departed(self.clock.now_ns());
+        }
         Ok(sent)
     }
 
@@ -296,12 +343,13 @@ impl Tx {
             unsent: self.unsent,
             elapsed_ns: self.span.elapsed_ns(),
             late: self.pacer.as_ref().map_or(0, Pacer::late),
+            pacing: self.pacer.as_ref().and_then(|pacer| pacer.report(&self.cycle)).map(Box::new),
         }
     }
 }
 
 /// A cycle of sizes from `min` to `max`, each as likely as any other.
-fn draw(min: u16, max: u16) -> Result<Vec<u16>, Error> {
+fn draw(min: u16, max: u16, seed: u64) -> Result<Vec<u16>, Error> {
     check_count("bytes of the largest size", max.into(), u16::MAX.into())?;
     let Some(span) = max.checked_sub(min) else {
         return Err(Error::Count {
@@ -311,15 +359,6 @@ fn draw(min: u16, max: u16) -> Result<Vec<u16>, Error> {
             max: u16::MAX.into(),
         });
     };
-    // splitmix64 (Steele, Lea and Flood 2014) of the frame's number.
-    let random = |i: u64| {
-        let mut x = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ x >> 31
-    };
-    let choices = u64::from(span) + 1;
-    // The upper half times the number of choices, shifted down: no choice is more likely by more than 2⁻¹⁶.
-    let size = |i| min + (((random(i) >> 32) * choices) >> 32) as u16;
-    Ok((1..=MAX_CYCLE as u64).map(size).collect())
+    let mut random = Random::new(seed, SIZES);
+    Ok((0..MAX_CYCLE).map(|_| min + random.below(u32::from(span) + 1) as u16).collect())
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum, value_parser};
 use pktgen::spec::Rate;
 
+use super::load::BenchLoadArgs;
+use super::values::Percentages;
 use super::vhost::{GuestDriverChoice, GuestMemory, VhostArgs, guest_memory};
 use super::{FormatChoice, SearchArgs, values};
 use crate::exit::Fail;
@@ -22,7 +24,9 @@ Examples:
   vale-bench v2v --vms 2
   vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
                  --out r.json
-  vale-bench v2v --rate 100k --duration 60  a load below saturation")]
+  vale-bench v2v --rate 100k --duration 60  a load below saturation
+  vale-bench v2v --size 64:7,570:4,1518:1 --flows 1000 --flow-order zipf
+  vale-bench v2v --latency-at 10,50,99      round trips inside a load")]
 pub struct V2vArgs {
     /// Guests, an even number: every two make a pair
     #[arg(long, value_name = "N", default_value = "2", value_parser = values::guests,
@@ -69,7 +73,9 @@ pub struct HostGuestArgs {
 Examples:
   vale-bench p2p
   vale-bench p2p --pairs 2 --size 64-1518/128 --duration 1 --format csv > p2p.csv
-  vale-bench p2p --pin 0,1 --repeat 5 --out r.json")]
+  vale-bench p2p --pin 0,1 --repeat 5 --out r.json
+  vale-bench p2p --rate 1M --arrivals poisson
+  vale-bench p2p --pcap frames.pcap --pcap-speed 1 --duration 10")]
 pub struct P2pArgs {
     /// Pairs of ports
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=127),
@@ -93,10 +99,10 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NAMES", default_value = "uvale", value_delimiter = ',',
         value_parser = values::dataplane, help_heading = "What to measure")]
     pub dataplane: Vec<String>,
-    /// Frame sizes in bytes with FCS: 64,512,1518 or 64-512/64 or imix
+    /// Frame sizes in bytes with FCS: 64,512,1518 or 64-512/64 or imix or 64:7,570:4,1518:1
     ///
-    /// 64 to 1518, or to what the port's buffers hold (uvale: 2052). A range is FROM-TO/STEP. imix is 64, 570
-    /// and 1518 bytes, 7:4:1.
+    /// 64 to 1518, or to what the port's buffers hold (uvale: 2052). FROM-TO/STEP is a trial for each size, FROM-TO
+    /// a trial with sizes at random. imix is 64, 570 and 1518 bytes, 7:4:1; SIZE:WEIGHT,SIZE:WEIGHT is any such mix.
     #[arg(long, value_name = "LIST", default_value = "64", value_parser = parse_sizes,
         help_heading = "What to measure")]
     pub size: SizeList,
@@ -109,13 +115,22 @@ pub struct BenchArgs {
     #[arg(long, value_name = "RATE", default_value = "max", value_parser = parse_rate,
         help_heading = "What to measure")]
     pub rate: Rate,
-    /// Flows of each sender, taken in turn
+    /// Flows of each sender: they vary the UDP source port, then the source address
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000),
         help_heading = "What to measure")]
     pub flows: u32,
     /// Also measure round trips, on otherwise idle ports
     #[arg(long, help_heading = "What to measure")]
     pub latency: bool,
+    /// Also measure round trips inside a load of so many percent of the trial's throughput: 10,50,99
+    ///
+    /// Includes --latency. Probes are sent in between the load's frames, on the same ports, by a schedule, and timed
+    /// from when they were due.
+    #[arg(long, value_name = "LIST", value_parser = values::percentages, help_heading = "What to measure")]
+    pub latency_at: Option<Percentages>,
+    /// The load.
+    #[command(flatten)]
+    pub load: BenchLoadArgs,
     /// Slots of each ring of uvale, 4 to 4096 [default: 1024; 4096 with --idle nap]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(4..=4096),
         help_heading = "What to measure")]
@@ -178,6 +193,8 @@ impl BenchArgs {
             rate: self.rate,
             flows: self.flows,
             latency: self.latency,
+            latency_at: self.latency_at.clone(),
+            load: self.load.clone(),
             duration: self.duration,
             warmup: self.warmup,
             interval: self.interval,
@@ -201,6 +218,7 @@ impl BenchArgs {
     /// hold without FCS (`None`: no more than 1518 with FCS).
     pub fn check(&self, max_frame: Option<u16>) -> Result<(), Fail> {
         check_frame_size(&self.size, max_frame).map_err(Fail::usage)?;
+        self.load.load.check(self.rate, self.load.pcap.is_some())?;
         if self.interval > self.duration {
             return Err(Fail::usage(format!(
                 "--interval {:?} is longer than --duration {:?}; no sample would be whole",

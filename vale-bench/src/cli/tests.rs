@@ -85,7 +85,7 @@ fn pkt_gens_letters() {
         ("vale0:1", Some(Cpus(vec![1])), 500)
     );
     assert_eq!(args.common.run.wait.as_secs(), 2);
-    let spec = args.spec([9; 6]);
+    let spec = args.spec([9; 6], None);
     assert_eq!((spec.sizes, spec.count, spec.burst), (Sizes::Fixed(64), None, 64));
     assert_eq!(spec.rate, pktgen::spec::Rate::Pps(1e6));
     assert_eq!(spec.addressing.src_mac, [2, 0, 0, 0, 0, 1]);
@@ -93,7 +93,7 @@ fn pkt_gens_letters() {
     assert_eq!(spec.addressing.dst_port, 53);
 
     let Ok(Command::Tx(args)) = parse("vale-bench tx -i vale0:1 -n 5 --size imix") else { panic!() };
-    let spec = args.spec([8; 6]);
+    let spec = args.spec([8; 6], None);
     assert_eq!((spec.count, spec.addressing.src_mac, spec.addressing.dst_mac), (Some(5), [8; 6], [255; 6]));
     assert!(matches!(spec.sizes, Sizes::Cycle(_)));
 

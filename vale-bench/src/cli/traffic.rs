@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 use pktgen::ports::fragment::MAX_FRAGMENTS;
-use pktgen::spec::{Addressing, PingSpec, PongSpec, Ranges, Rate, Rewrite, RxSpec, TxSpec};
+use pktgen::spec::{Addressing, PingSpec, PongSpec, Ranges, Rate, Replay, Rewrite, RxSpec, Traffic, TxSpec};
 
+use super::load::LoadArgs;
 use super::values::{self, Cpus, EndpointRange, MacRange};
 use crate::units::{SizeSpec, parse_duration, parse_positive_duration, parse_rate};
 
@@ -67,7 +68,8 @@ pub struct SizeArgs {
     /// Frame size in bytes without FCS, as pkt-gen counts: 60 is a 64-byte frame; 60-1514 is any of them at random
     #[arg(short = 'l', long, value_name = "LEN", value_parser = values::slot_lengths)]
     pub length: Option<SizeSpec>,
-    /// Frame size in bytes with FCS: 64, a list to take in turn (64,1518), at random (64-1518), or imix [default: 64]
+    /// Frame size in bytes with FCS: 64, a list to take in turn (64,1518), at random (64-1518), imix, or a mix by weight
+    /// (64:7,570:4,1518:1) [default: 64]
     #[arg(long, value_name = "SIZE", value_parser = values::sizes_to_send)]
     pub size: Option<SizeSpec>,
 }
@@ -170,7 +172,7 @@ pub struct TxArgs {
     /// Rate: max, 1M or 2.5Mpps, 10Gbps or 10Gbps/L2
     #[arg(short = 'R', long, value_name = "RATE", default_value = "max", value_parser = parse_rate)]
     pub rate: Rate,
-    /// Flows, taken in turn: they vary the UDP source port, then the source address
+    /// Flows: they vary the UDP source port, then the source address
     #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=1_000_000))]
     pub flows: u32,
     /// Write number and time into each frame, by which a receiver tells what was lost [default: but on ports of the
@@ -192,16 +194,21 @@ pub struct TxArgs {
     pub indirect: bool,
     /// Send the frames of this pcap file, in turn, as they are
     #[arg(short = 'P', long, value_name = "FILE", conflicts_with_all = ["length", "size", "flows", "src", "dst",
-        "src_mac", "dst_mac", "raw", "numbered"])]
+        "src_mac", "dst_mac", "raw", "numbered", "flow_order"])]
     pub pcap: Option<PathBuf>,
+    /// The load.
+    #[command(flatten)]
+    pub load: LoadArgs,
     /// Addresses.
     #[command(flatten)]
     pub addresses: AddressArgs,
 }
 
 impl TxArgs {
-    /// The role, from a port whose own address is `own`.
-    pub fn spec(&self, own: [u8; 6]) -> TxSpec {
+    /// The role, from a port whose own address is `own`, with the frames of a file if one was named.
+    pub fn spec(&self, own: [u8; 6], replay: Option<Replay>) -> TxSpec {
+        let LoadArgs { arrivals, flow_order: order, seed, .. } = self.load;
+        let ranges = self.addresses.ranges(own);
         TxSpec {
             stream: 0,
             sizes: self.size.spec().sizes,
@@ -209,6 +216,7 @@ impl TxArgs {
             rate: self.rate,
             burst: self.burst,
             count: limit(self.count),
+            traffic: Traffic { arrivals, order, ranges, replay, seed },
         }
     }
 }
@@ -292,6 +300,7 @@ impl PingArgs {
             rate: self.rate,
             count: limit(self.count),
             timeout_ms: self.timeout_ms,
+            settle_ms: 0,
         }
     }
 }

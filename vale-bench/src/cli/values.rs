@@ -6,7 +6,9 @@ use super::traffic::RewriteMac;
 use crate::compare::published as published_figures;
 use crate::dataplane::registry;
 use crate::units::{SizeSpec, parse_cpus, parse_rate, parse_sizes, parse_slot_length};
-use pktgen::spec::{Rate, Sizes};
+use pktgen::pace::MAX_BURST_FRAMES;
+use pktgen::random::ZIPF_EXPONENTS;
+use pktgen::spec::{Arrivals, FlowOrder, Rate, Sizes};
 
 /// The UDP port pkt-gen uses when none is given.
 const DEFAULT_UDP_PORT: u16 = 1234;
@@ -28,6 +30,18 @@ pub struct EndpointRange {
     /// The last: neither address nor port is below the first's.
     pub last: Endpoint,
 }
+
+impl std::fmt::Display for EndpointRange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let EndpointRange { first, last } = self;
+        write!(f, "{}:{}", first.ip, first.port)?;
+        if first == last { Ok(()) } else { write!(f, "-{}:{}", last.ip, last.port) }
+    }
+}
+
+/// Percentages of a throughput, rising.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Percentages(pub Vec<f64>);
 
 /// Ethernet addresses from one to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +132,63 @@ impl Cpus {
 /// `2` or `2,4-6`.
 pub(super) fn cpus(text: &str) -> Result<Cpus, String> {
     parse_cpus(text).map(Cpus).map_err(|error| error.to_string())
+}
+
+/// `constant`, `poisson` or `burst:N`.
+pub(super) fn arrivals(text: &str) -> Result<Arrivals, String> {
+    let burst = |frames: &str| match frames.parse() {
+        Ok(frames) if (1..=MAX_BURST_FRAMES).contains(&frames) => Ok(Arrivals::Bursts { frames }),
+        _ => Err(format!("{frames:?} is not a number of frames (1 to {MAX_BURST_FRAMES}), as in burst:32")),
+    };
+    match text.split_once(':') {
+        None if text == "constant" || text == "cbr" => Ok(Arrivals::Constant),
+        None if text == "poisson" => Ok(Arrivals::Poisson),
+        Some(("burst", frames)) => burst(frames),
+        _ => Err(format!("{text:?} is not one of constant, poisson, burst:N")),
+    }
+}
+
+/// `round-robin`, `random`, `zipf` or `zipf:1.2`.
+pub(super) fn flow_order(text: &str) -> Result<FlowOrder, String> {
+    let zipf = |exponent: &str| match exponent.parse() {
+        Ok(exponent) if ZIPF_EXPONENTS.contains(&exponent) => Ok(FlowOrder::Zipf { exponent }),
+        _ => Err(format!(
+            "{exponent:?} is not an exponent of Zipf's law ({} to {}), as in zipf:1.2",
+            ZIPF_EXPONENTS.start(),
+            ZIPF_EXPONENTS.end()
+        )),
+    };
+    match text.split_once(':') {
+        None if text == "round-robin" => Ok(FlowOrder::RoundRobin),
+        None if text == "random" => Ok(FlowOrder::Random),
+        None if text == "zipf" => Ok(FlowOrder::Zipf { exponent: 1.0 }),
+        Some(("zipf", exponent)) => zipf(exponent),
+        _ => Err(format!("{text:?} is not one of round-robin, random, zipf, zipf:EXPONENT")),
+    }
+}
+
+/// How many times as fast as captured.
+pub(super) fn speed(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('x').unwrap_or(text).parse::<f64>();
+    number.ok().filter(|speed| (0.001..=1000.0).contains(speed)).ok_or_else(|| {
+        format!("{text:?} is not a factor (0.001 to 1000): 1 is as captured, 2 is twice as fast")
+    })
+}
+
+/// Percentages of a throughput, each once: `10,50,99`.
+pub(super) fn percentages(text: &str) -> Result<Percentages, String> {
+    let one = |item: &str| {
+        let number = item.trim().trim_end_matches('%').parse::<f64>();
+        number.ok().filter(|percent| (0.1..=100.0).contains(percent)).ok_or_else(|| {
+            format!("{item:?} is not a percentage of the throughput (0.1 to 100), as in 10,50,99")
+        })
+    };
+    let mut list = text.split(',').map(one).collect::<Result<Vec<f64>, _>>()?;
+    list.sort_by(f64::total_cmp);
+    match list.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("{} % is in {text:?} twice", pair[0])),
+        None => Ok(Percentages(list)),
+    }
 }
 
 /// A length that a virtio-net header has, or 0 for none.
@@ -322,6 +393,24 @@ mod tests {
         for wrong in ["128-64", "64-", "-64", "0-64", "64-128-256"] {
             assert!(sizes_to_send(wrong).is_err(), "{wrong}");
             assert!(slot_lengths(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(sizes_to_send("64:7,570:4").unwrap().sizes, sizes_to_send("64:14,570:8").unwrap().sizes);
+        assert_eq!(arrivals("burst:32"), Ok(Arrivals::Bursts { frames: 32 }));
+        assert_eq!((arrivals("cbr"), arrivals("poisson")), (Ok(Arrivals::Constant), Ok(Arrivals::Poisson)));
+        for wrong in ["burst", "burst:0", "burst:x", "poisson:3", "uniform", ""] {
+            assert!(arrivals(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(flow_order("zipf:0.8"), Ok(FlowOrder::Zipf { exponent: 0.8 }));
+        assert_eq!(flow_order("zipf"), Ok(FlowOrder::Zipf { exponent: 1.0 }));
+        for wrong in ["zipf:", "zipf:0", "zipf:nan", "zipf:-1", "random:1", "any"] {
+            assert!(flow_order(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!((speed("2"), speed("0.5x")), (Ok(2.0), Ok(0.5)));
+        assert!(speed("0").is_err() && speed("inf").is_err() && speed("fast").is_err());
+        assert_eq!(percentages("99,10,50").unwrap().0, [10.0, 50.0, 99.0]);
+        assert_eq!(percentages("12.5%").unwrap().0, [12.5]);
+        for wrong in ["", "0", "101", "10,10", "half", "10,"] {
+            assert!(percentages(wrong).is_err(), "{wrong}");
         }
         let usable = [0, 1, 4, 5];
         let of = |text| (0..4).map(|i| cpus(text).unwrap().of(i, &usable)).collect::<Vec<_>>();

@@ -4,13 +4,13 @@ mod any;
 mod dump;
 mod fwd;
 mod open;
-mod pcap;
 mod session;
 mod show;
 
 use crate::cli::{CommonTrafficArgs, FwdArgs, PingArgs, PongArgs, RxArgs, TxArgs};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
+use crate::pcap::Capture;
 use any::Tapped;
 use dump::Dump;
 use open::{Wish, open};
@@ -21,32 +21,30 @@ use pktgen::port::Port;
 use pktgen::ports::fragment::MIN_FRAGMENT;
 use pktgen::ports::kernel::Form;
 use pktgen::roles::tx::Tx;
-use pktgen::spec::{PortReport, PortRoles, TxSpec, WorkReport};
+use pktgen::spec::{PortReport, PortRoles, Replay, Traffic, TxSpec, WorkReport};
 use session::{Limits, Session, check_cpus};
 use show::Show;
 use std::sync::Arc;
 
 /// Runs `tx`.
 pub fn tx(args: &TxArgs) -> Result<(), Fail> {
-    let frames = args.pcap.as_deref().map(pcap::frames).transpose()?;
     check_tx(args)?;
-    let longest = match &frames {
-        Some(frames) => frames.iter().map(|frame| frame.len()).max().unwrap_or(0).min(u16::MAX.into()) as u16,
-        None => args.size.spec().max() - FCS,
-    };
+    let capture = args.pcap.as_deref().map(|path| Capture::read("-P", path)).transpose()?;
+    let replay = capture.map(|capture| capture.replay(args.load.pcap_speed)).transpose()?;
+    let longest = replay.as_ref().map_or(args.size.spec().max() - FCS, Replay::longest);
     let indirect = if args.indirect { longest } else { 0 };
     let form = Form { fragments: args.fragments, indirect, ..Form::default() };
     let (ports, own) = open_ports(&args.common, Wish { form, threads: args.threads })?;
-    let ranges = args.addresses.ranges(own);
+    if replay.as_ref().is_some_and(|replay| replay.gaps_ns().is_some()) && ports.len() > 1 {
+        return Err(Fail::usage(
+            "--pcap-speed follows one file's times, which is one thread's work; leave out -p",
+        ));
+    }
     let threads = ports.len();
     let mut members = Vec::new();
     for (i, port) in ports.into_iter().enumerate() {
-        let spec = share(args.spec(own), i, threads);
-        let tx = match &frames {
-            Some(frames) => Tx::of_frames(&spec, frames.clone(), port.info()),
-            None => Tx::with_ranges(&spec, ranges.as_ref(), port.info()),
-        };
-        let tx = tx.map_err(Fail::usage)?;
+        let spec = share(args.spec(own, replay.clone()), i, threads);
+        let tx = Tx::new(&spec, port.info()).map_err(Fail::usage)?;
         let raw = args.raw || (port.port.is_kernel() && !args.numbered);
         let tx = if raw { tx.unmarked() } else { tx };
         members.push((port, PortRoles { tx: Some(spec), ..PortRoles::default() }, Some(tx)));
@@ -56,6 +54,7 @@ pub fn tx(args: &TxArgs) -> Result<(), Fail> {
 
 /// Refuses what only the options together show to be wrong.
 fn check_tx(args: &TxArgs) -> Result<(), Fail> {
+    args.load.check(args.rate, args.pcap.is_some())?;
     if args.flows > 1 && args.addresses.ranges([2, 0, 0, 0, 0, 0]).is_some() {
         return Err(Fail::usage("--flows varies the source; with ranges of addresses, those make the flows"));
     }
@@ -80,7 +79,9 @@ fn share(spec: TxSpec, i: usize, threads: usize) -> TxSpec {
         L1Bps(rate) => L1Bps(rate / n as f64),
         L2Bps(rate) => L2Bps(rate / n as f64),
     };
-    TxSpec { stream: i as u16, count, rate, ..spec }
+    // What is drawn at random is drawn by each thread on its own.
+    let traffic = Traffic { seed: spec.traffic.seed.wrapping_add(i), ..spec.traffic };
+    TxSpec { stream: i as u16, count, rate, traffic, ..spec }
 }
 
 /// Runs `rx`.
@@ -190,7 +191,7 @@ fn run(common: &CommonTrafficArgs, members: Vec<Member>, limits: Limits, looks: 
         show.interval(now)
     })?;
     let report = reports.into_iter().map(|report| match report {
-        WorkReport::Port(report) => report,
+        WorkReport::Port(report) => *report,
         WorkReport::Fwd(_) => PortReport::default(),
     });
     let Some(report) = report.reduce(show::merge) else { return Ok(()) };
@@ -233,7 +234,15 @@ mod tests {
             flows: 1,
         };
         let (sizes, rate) = (Sizes::Fixed(64), Rate::Pps(10.0));
-        let spec = TxSpec { stream: 0, sizes, addressing, rate, burst: 1, count: Some(11) };
+        let spec = TxSpec {
+            stream: 0,
+            sizes,
+            addressing,
+            rate,
+            burst: 1,
+            count: Some(11),
+            traffic: Traffic::default(),
+        };
         let parts: Vec<TxSpec> = (0..4).map(|i| share(spec.clone(), i, 4)).collect();
         assert_eq!(parts.iter().filter_map(|part| part.count).collect::<Vec<_>>(), [3, 3, 3, 2]);
         assert!(parts.iter().enumerate().all(|(i, part)| usize::from(part.stream) == i));

@@ -282,8 +282,8 @@ impl VhostSwitch for Ovs {
         vec![&mut self.database, &mut self.switch]
     }
 
-    fn cpu_ns(&self) -> Option<u64> {
-        self.switch.cpu_ns()
+    fn mover(&self) -> &Running {
+        &self.switch
     }
 
     fn counters(&mut self, port: usize) -> Result<BTreeMap<String, u64>, Fail> {

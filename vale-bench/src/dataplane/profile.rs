@@ -337,8 +337,8 @@ impl VhostSwitch for Described {
         vec![&mut self.running]
     }
 
-    fn cpu_ns(&self) -> Option<u64> {
-        self.running.cpu_ns()
+    fn mover(&self) -> &Running {
+        &self.running
     }
 
     fn counters(&mut self, port: usize) -> Result<BTreeMap<String, u64>, Fail> {

@@ -145,8 +145,8 @@ impl VhostSwitch for Process {
         vec![&mut self.running]
     }
 
-    fn cpu_ns(&self) -> Option<u64> {
-        self.running.cpu_ns()
+    fn mover(&self) -> &Running {
+        &self.running
     }
 
     fn counters(&mut self, port: usize) -> Result<BTreeMap<String, u64>, Fail> {

@@ -1,10 +1,11 @@
 //! The embedded VALE: a switch thread of this process, host ports in memfds, guest ports in the guests' RAM.
 
 use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted, mac};
+use crate::cost;
 use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::guests::{GuestPlan, Plug};
-use crate::result::{self, Accelerator};
+use crate::result::{self, Accelerator, ThreadKind};
 use crate::scenario::Place;
 use crate::station::{GuestStation, HostStation, Machine, Station};
 use netmap_rs::csb::CsbPort;
@@ -203,6 +204,14 @@ impl Switch for Embedded {
     fn faults(&mut self) -> Vec<String> {
         let faults = self.switch.take_faults();
         faults.into_iter().map(|fault| format!("port {} of the switch: {}", fault.port, fault.what)).collect()
+    }
+
+    fn threads(&self) -> Vec<cost::Thread> {
+        vec![cost::Thread::own(
+            &format!("switch {SWITCH}"),
+            ThreadKind::Switch,
+            self.switch.thread_id().cast_unsigned(),
+        )]
     }
 
     fn cpu_ns(&self) -> Option<u64> {

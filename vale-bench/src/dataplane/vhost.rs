@@ -7,12 +7,13 @@
 use super::assembly::{assemble, guest_plans, ports};
 use super::{Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
 use crate::cli::{GuestDriverChoice, RingChoice, RoleChoice};
+use crate::cost;
 use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::guests::Plug;
 use crate::interrupt::Interrupt;
 use crate::program::Running;
-use crate::result::{self, Accelerator};
+use crate::result::{self, Accelerator, ThreadKind};
 use crate::station::Machine;
 use guest::wire::Driver;
 use pktgen::ports::dpdk::{DpdkFacts, DpdkPort};
@@ -75,7 +76,7 @@ impl Virtio {
     }
 
     /// The host's port on `socket`.
-    fn host_end(&self, socket: &Path, port: &LabPort) -> Result<DpdkPort, Fail> {
+    fn host_end(&self, socket: &Path, port: &LabPort, interrupt: &Interrupt) -> Result<DpdkPort, Fail> {
         // A device's name is free again when its port is gone, but there is no need to be clever.
         static DEVICES: AtomicUsize = AtomicUsize::new(0);
         let device = DEVICES.fetch_add(1, Ordering::Relaxed);
@@ -89,7 +90,8 @@ impl Virtio {
             u8::from(self.mrg_rxbuf),
             u8::from(self.role == RoleChoice::Client),
         );
-        DpdkPort::open(&arguments, &port.name).map_err(Fail::failed)
+        let opened = DpdkPort::open(&arguments, &port.name, &mut || interrupt.signal().is_none());
+        opened.map_err(Fail::failed)
     }
 
     fn parameters(&self) -> Vec<(&'static str, String)> {
@@ -161,8 +163,8 @@ pub(super) trait VhostSwitch: Send {
     fn busy_threads(&self) -> u32;
     /// Its processes.
     fn programs(&mut self) -> Vec<&mut Running>;
-    /// Their processor time.
-    fn cpu_ns(&self) -> Option<u64>;
+    /// The one of them that moves frames.
+    fn mover(&self) -> &Running;
     /// Its counters of a port: `tx_frames` were taken from it, `rx_frames` delivered to it, `drop_…` lost there.
     fn counters(&mut self, port: usize) -> Result<BTreeMap<String, u64>, Fail>;
     /// Whether those have every frame it dropped.
@@ -208,7 +210,7 @@ pub(super) fn bring_up(
     let mut ends = Ends::default();
     let mut on_host = None;
     let open = |number: usize, port: &LabPort| {
-        let opened = virtio.host_end(&wiring.ports[number].socket, port)?;
+        let opened = virtio.host_end(&wiring.ports[number].socket, port, setting.interrupt)?;
         on_host = Some(opened.facts().clone());
         Ok(opened)
     };
@@ -311,8 +313,13 @@ impl Switch for External {
         self.problem.take().into_iter().collect()
     }
 
+    fn threads(&self) -> Vec<cost::Thread> {
+        let mover = self.running.mover();
+        vec![cost::Thread::of_process(mover.name(), ThreadKind::Switch, mover.pid())]
+    }
+
     fn cpu_ns(&self) -> Option<u64> {
-        self.running.cpu_ns()
+        self.running.mover().cpu_ns()
     }
 
     fn healthy(&mut self) -> Result<(), Fail> {

@@ -6,7 +6,10 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::{Report, ReportError, View};
-use crate::result::{GoalResult, Latency, Offered, ResultDocument, SearchRecord, Trial};
+use crate::result::{
+    Arrivals, Cost, FlowOrder, GoalResult, Latency, Load, LoadedLatency, Offered, Pacing, ResultDocument,
+    SearchRecord, ThreadKind, Trial,
+};
 use crate::stats::Summary;
 
 /// Writes CSV (RFC 4180) with a header. What a trial does not have is left empty.
@@ -80,6 +83,22 @@ const COLUMNS: &[(&str, Cell)] = &[
         _ => String::new(),
     }),
     ("flows", |_, t| t.flows.to_string()),
+    ("arrivals", |_, t| {
+        load(t, |l| match l.arrivals {
+            Arrivals::Constant => "constant".into(),
+            Arrivals::Poisson => "poisson".into(),
+            Arrivals::Bursts { frames } => format!("burst:{frames}"),
+        })
+    }),
+    ("flow_order", |_, t| {
+        load(t, |l| match l.flow_order {
+            FlowOrder::RoundRobin => "round-robin".into(),
+            FlowOrder::Random => "random".into(),
+            FlowOrder::Zipf { exponent } => format!("zipf:{exponent}"),
+        })
+    }),
+    ("seed", |_, t| load(t, |l| l.seed.to_string())),
+    ("pcap", |_, t| load(t, |l| optional(l.pcap.as_ref().map(|file| &file.file)))),
     ("repeat", |_, t| t.repeat.to_string()),
     ("order", |_, t| t.order.to_string()),
     ("warmup_s", |_, t| t.warmup_s.to_string()),
@@ -99,6 +118,26 @@ const COLUMNS: &[(&str, Cell)] = &[
     ("unaccounted_frames", |_, t| t.accounting.unaccounted.to_string()),
     ("loss_ratio", |_, t| t.accounting.loss_ratio().to_string()),
     ("switch_cpu_ns", |_, t| optional(t.switch_cpu_ns)),
+    ("cpu_ns_per_frame", |_, t| cost(t, |c| Some(c.cpu_ns_per_frame))),
+    ("switch_cpu_ns_per_frame", |_, t| cost(t, |c| c.switch_cpu_ns_per_frame)),
+    ("engine_cpu_ns_per_frame", |_, t| cost(t, |c| c.ns_per_frame(ThreadKind::Engine))),
+    ("vcpu_cpu_ns_per_frame", |_, t| cost(t, |c| c.ns_per_frame(ThreadKind::Vcpu))),
+    ("vmm_cpu_ns_per_frame", |_, t| cost(t, |c| c.ns_per_frame(ThreadKind::Vmm))),
+    ("mpps_per_core", |_, t| cost(t, |c| Some(c.mpps_per_core))),
+    ("context_switches_per_s", |_, t| cost(t, |c| Some(c.context_switches_per_s))),
+    ("guest_exits", |_, t| {
+        cost(t, |c| {
+            c.guests.iter().map(|guest| guest.exits).sum::<Option<u64>>().filter(|_| !c.guests.is_empty())
+        })
+    }),
+    ("pacing_asked_pps", |_, t| pacing(t, |p| Some(p.asked_pps))),
+    ("pacing_achieved_pps", |_, t| pacing(t, |p| Some(p.achieved_pps))),
+    ("pacing_late_p50_ns", |_, t| pacing(t, |p| Some(p.lateness.as_ref()?.p50_ns))),
+    ("pacing_late_p99_ns", |_, t| pacing(t, |p| Some(p.lateness.as_ref()?.p99_ns))),
+    ("pacing_late_max_ns", |_, t| pacing(t, |p| Some(p.lateness.as_ref()?.max_ns))),
+    ("pacing_within_2us_ratio", |_, t| pacing(t, |p| Some(p.within_2us_ratio))),
+    ("latency_floor_p50_ns", |_, t| optional(t.latency_floor.as_ref().map(|l| l.p50_ns))),
+    ("latency_under_load", |_, t| t.latency_under_load.iter().map(under_load).collect::<Vec<_>>().join(";")),
     ("latency_count", |_, t| latency(t, |l| l.count)),
     ("latency_lost", |_, t| latency(t, |l| l.lost)),
     ("latency_min_ns", |_, t| latency(t, |l| l.min_ns)),
@@ -167,6 +206,26 @@ fn optional(value: Option<impl Display>) -> String {
 
 fn latency<T: Display>(trial: &Trial, figure: fn(&Latency) -> T) -> String {
     optional(trial.latency.as_ref().map(figure))
+}
+
+fn load(trial: &Trial, figure: fn(&Load) -> String) -> String {
+    optional(trial.load.as_ref().map(figure))
+}
+
+fn cost<T: Display>(trial: &Trial, figure: fn(&Cost) -> Option<T>) -> String {
+    optional(trial.cost.as_ref().and_then(figure))
+}
+
+/// Of the first sender that followed a schedule; the document has them all.
+fn pacing<T: Display>(trial: &Trial, figure: fn(&Pacing) -> Option<T>) -> String {
+    let mut pacings = trial.ports.iter().filter_map(|port| port.roles.tx.as_ref()?.pacing.as_ref());
+    optional(pacings.next().and_then(figure))
+}
+
+/// `50%=12400/123000/200000`: the load, and p50, p99 and p99.9 in nanoseconds, from when probes were due.
+fn under_load(loaded: &LoadedLatency) -> String {
+    let figures = loaded.from_due.as_ref().map(|l| format!("{}/{}/{}", l.p50_ns, l.p99_ns, l.p99_9_ns));
+    format!("{}%={}", loaded.percent, figures.unwrap_or_default())
 }
 
 /// The rates of the raw windows.

@@ -1,6 +1,6 @@
 //! Trials put together: repetitions into rows, rows that may be compared into sections.
 
-use super::figure;
+use super::{figure, load};
 use crate::result::{ResultDocument, Trial};
 use crate::stats::{Interval, Summary, median, ratio_interval, ratio_of_medians};
 
@@ -60,6 +60,13 @@ impl<'a> Row<'a> {
     }
 }
 
+impl Row<'_> {
+    /// A cost's median over the repetitions that have one.
+    pub(super) fn cost(&self, figure: impl Fn(&crate::result::Cost) -> f64) -> Option<f64> {
+        median(self.trials.iter().filter_map(|trial| trial.cost.as_ref()).map(figure))
+    }
+}
+
 impl Section<'_> {
     fn first(&self) -> &Trial {
         self.rows[0].first()
@@ -68,6 +75,11 @@ impl Section<'_> {
     /// Whether any row has latency.
     pub(super) fn has_latency(&self) -> bool {
         self.rows.iter().any(|row| row.trials.iter().any(|trial| trial.latency.is_some()))
+    }
+
+    /// Whether any row has costs.
+    pub(super) fn has_cost(&self) -> bool {
+        self.rows.iter().any(|row| row.trials.iter().any(|trial| trial.cost.is_some()))
     }
 
     /// Whether any row has repetitions.
@@ -103,6 +115,7 @@ impl Section<'_> {
         if trial.flows > 1 {
             parts.push(figure::count(trial.flows, "flow"));
         }
+        parts.extend(trial.load.iter().flat_map(load::words));
         let repeats = self.rows.iter().map(|row| row.trials.len()).max().unwrap_or(0);
         let duration = figure::seconds(trial.duration_s);
         parts.push(if repeats > 1 { format!("{repeats} times {duration}") } else { duration });
@@ -118,6 +131,7 @@ fn comparable(a: &Trial, b: &Trial) -> bool {
         && a.ports.len() == b.ports.len()
         && a.offered == b.offered
         && a.flows == b.flows
+        && a.load == b.load
         && a.dataplane.accelerator == b.dataplane.accelerator
         && a.duration_s == b.duration_s
 }

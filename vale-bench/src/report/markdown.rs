@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::group::{Section, sections};
 use super::table::{cells, first_dataplane};
-use super::{Report, ReportError, View, search, text};
+use super::{Report, ReportError, View, load, search, text};
 use crate::result::ResultDocument;
 
 /// Writes Markdown.
@@ -15,27 +15,22 @@ impl Report for Markdown {
         let sections = sections(document);
         for section in &sections {
             writeln!(out, "### {}\n", escape(&section.title()))?;
-            let (header, rows) = cells(section);
-            writeln!(out, "| {} |", header.join(" | "))?;
-            let rule: Vec<&str> = (0..header.len()).map(|i| if i == 0 { ":--" } else { "--:" }).collect();
-            writeln!(out, "| {} |", rule.join(" | "))?;
-            for row in rows {
-                let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
-                writeln!(out, "| {} |", row.join(" | "))?;
+            table(cells(section), out)?;
+            if let Some(round_trips) = load::round_trips(section) {
+                table(round_trips, out)?;
             }
-            writeln!(out)?;
+            let sentences = load::sentences(section);
+            for sentence in &sentences {
+                writeln!(out, "- {}", escape(sentence))?;
+            }
+            if !sentences.is_empty() {
+                writeln!(out)?;
+            }
         }
         let searches = search::searches(document);
         for searches in &searches {
             writeln!(out, "### {}\n", escape(&searches.title))?;
-            writeln!(out, "| {} |", searches.header.join(" | "))?;
-            let rule = (0..searches.header.len()).map(|i| if i == 0 { ":--" } else { "--:" });
-            writeln!(out, "| {} |", rule.collect::<Vec<_>>().join(" | "))?;
-            for row in &searches.rows {
-                let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
-                writeln!(out, "| {} |", row.join(" | "))?;
-            }
-            writeln!(out)?;
+            table((searches.header.clone(), searches.rows.clone()), out)?;
             for note in &searches.notes {
                 writeln!(out, "- {}", escape(note))?;
             }
@@ -66,6 +61,9 @@ impl Report for Markdown {
                 sections.iter().any(Section::has_interval),
             );
             writeln!(out, "{}\n", escape(&legend))?;
+            if let Some(legend) = load::legend(&sections) {
+                writeln!(out, "{}\n", escape(&legend))?;
+            }
         }
         if let Some(legend) = search::legend(document) {
             writeln!(out, "{}\n", escape(legend))?;
@@ -77,6 +75,17 @@ impl Report for Markdown {
         }
         Ok(())
     }
+}
+
+fn table((header, rows): load::Cells, out: &mut dyn Write) -> std::io::Result<()> {
+    writeln!(out, "| {} |", header.join(" | "))?;
+    let rule: Vec<&str> = (0..header.len()).map(|i| if i == 0 { ":--" } else { "--:" }).collect();
+    writeln!(out, "| {} |", rule.join(" | "))?;
+    for row in rows {
+        let row: Vec<String> = row.iter().map(|cell| escape(cell)).collect();
+        writeln!(out, "| {} |", row.join(" | "))?;
+    }
+    writeln!(out)
 }
 
 /// Text that Markdown leaves as it is.

@@ -1,7 +1,9 @@
 //! Searches put together: repetitions into rows, and the rows of one method and circumstance into a table.
 
 use super::figure::{count, percent, seconds, significant};
-use crate::result::{Direction, GoalResult, ResultDocument, SearchMethod, SearchRecord, TrialPurpose};
+use crate::result::{
+    Direction, GoalResult, ResultDocument, SearchMethod, SearchRecord, SearchTrial, Trial, TrialPurpose,
+};
 use crate::stats::Summary;
 
 /// A table of searches.
@@ -201,10 +203,17 @@ const SOAK: &[Column] = &[
         Some(format!("{:.3}", Summary::of(loads.map(|(r, load)| r.rates(load).rate_mpps))?.median))
     }),
     ("Length", |row| soaks(row).next().map(|(_, trial)| seconds(trial.intended_duration_s))),
-    ("Loss %", |row| Some(percent(Summary::of(soaks(row).map(|(_, trial)| trial.loss_ratio))?.median))),
+    ("Sent %", |row| {
+        let part = |trial: &SearchTrial| trial.offered_frames as f64 / trial.intended_frames.max(1) as f64;
+        Some(percent(Summary::of(soaks(row).map(|(_, trial)| part(trial)))?.median))
+    }),
+    // Of what was sent: what was not is no loss of the system's.
+    ("Loss %", |row| {
+        Some(percent(Summary::of(soaks(row).map(|(_, trial)| trial.raw.accounting.loss_ratio()))?.median))
+    }),
     ("Lost", |row| {
-        let lost = soaks(row).map(|(_, trial)| (trial.intended_frames - trial.forwarded_frames) as f64);
-        Some(format!("{:.0}", Summary::of(lost)?.median))
+        let lost = |trial: &SearchTrial| trial.offered_frames.saturating_sub(trial.forwarded_frames) as f64;
+        Some(format!("{:.0}", Summary::of(soaks(row).map(|(_, trial)| lost(trial)))?.median))
     }),
     ("Bad windows", |row| {
         let losses: Vec<(usize, usize)> =
@@ -219,14 +228,14 @@ fn sent_s(row: &Row<'_>) -> Option<String> {
 }
 
 /// The long trial of each soak test.
-fn soaks<'a>(row: &'a Row<'_>) -> impl Iterator<Item = (&'a SearchRecord, &'a crate::result::SearchTrial)> {
+fn soaks<'a>(row: &'a Row<'_>) -> impl Iterator<Item = (&'a SearchRecord, &'a SearchTrial)> {
     let trials =
         row.records.iter().flat_map(|record| record.trials.iter().map(move |trial| (*record, trial)));
     trials.filter(|(_, trial)| trial.purpose == TrialPurpose::Search)
 }
 
 /// Windows in which frames were lost, and all windows.
-fn windows_with_loss(trial: &crate::result::Trial) -> (usize, usize) {
+fn windows_with_loss(trial: &Trial) -> (usize, usize) {
     let lost = trial.lost_by_window();
     let grew = lost.iter().scan(0, |before, &now| Some(now > std::mem::replace(before, now)));
     (grew.filter(|grew| *grew).count(), lost.len())

@@ -8,7 +8,7 @@ use comfy_table::{
 
 use super::figure::{micros, percent, significant};
 use super::group::{Row, Section, sections};
-use super::{Report, ReportError, View, search, text};
+use super::{Report, ReportError, View, load, search, text};
 use crate::result::ResultDocument;
 
 /// A rule below the header and no other lines.
@@ -32,6 +32,17 @@ impl Report for Table {
             let (header, rows) = cells(section);
             let (header, rows, left_out) = fit(header, rows, width);
             writeln!(out, "{}", table(&header, rows, view))?;
+            if let Some((header, rows)) = load::round_trips(section) {
+                let (header, rows, left_out) = fit(header, rows, width);
+                writeln!(out, "\n{}", table(&header, rows, view))?;
+                if !left_out.is_empty() {
+                    let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
+                    paragraph(out, &text, width, "", |line| paint.dim(line))?;
+                }
+            }
+            for sentence in load::sentences(section) {
+                paragraph(out, &sentence, width, "", |line| paint.dim(line))?;
+            }
             if !left_out.is_empty() {
                 let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
                 paragraph(out, &text, width, "", |line| paint.dim(line))?;
@@ -74,6 +85,9 @@ impl Report for Table {
                 sections.iter().any(Section::has_interval),
             );
             paragraph(out, &legend, width, "", |line| paint.dim(line))?;
+            if let Some(legend) = load::legend(&sections) {
+                paragraph(out, &legend, width, "", |line| paint.dim(line))?;
+            }
             paragraph(out, &text::circumstances(document), width, "", |line| paint.dim(line))?;
         }
         let warnings = text::warnings(document);
@@ -148,6 +162,12 @@ fn columns(section: &Section<'_>) -> Vec<Column> {
             Column { header: "p99 µs", cell: |row| Some(micros(row.latency_ns(|l| l.p99_ns)?)) },
         ]);
     }
+    if section.has_cost() {
+        columns.push(Column {
+            header: "ns/frame",
+            cell: |row| Some(significant(row.cost(|cost| cost.cpu_ns_per_frame)?)),
+        });
+    }
     if section.has_ratio() {
         columns.push(Column { header: "Ratio", cell: |row| Some(format!("{:.2}", row.ratio?)) });
     }
@@ -170,7 +190,18 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
 }
 
 /// Columns that give way on a narrow terminal, the first first.
-const DISPENSABLE: [&str; 7] = ["Sent s", "Forwarded", "p50 µs", "min..max", "L1 Gbps", "p99 µs", "Interval"];
+const DISPENSABLE: [&str; 10] = [
+    "ns/frame",
+    "Sent s",
+    "Forwarded",
+    "p99.9 µs",
+    "max µs",
+    "p50 µs",
+    "min..max",
+    "L1 Gbps",
+    "p99 µs",
+    "Interval",
+];
 
 /// Blanks between two columns.
 const GAP: usize = 2;

@@ -337,3 +337,43 @@ fn loss_over_time_grows_and_ends_with_the_account() {
     trial.windows = vec![window(300, 250), window(300, 330), window(300, 310), window(100, 70)];
     assert_eq!(trial.lost_by_window(), [10, 10, 10, 30]);
 }
+
+#[test]
+fn loads_round_trips_inside_them_schedules_and_costs_are_shown() {
+    let document = crate::result::tests::full_document();
+    let text = render(&document, Format::Table);
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let flat = text.replace("\n  ", " ").replace('\n', " ");
+    for words in [
+        "bursts of 32, flows by Zipf's law (1.1), a.pcap at 0.5 times its speed",
+        "ns/frame",
+        "Pacing, uvale 64: 3 Mpps asked for, -0.333 % off; late by p50 0.002, p99 0.003, max 0.003 µs; 99.90 %",
+        "Cost, uvale 64: 1000 ns of processor time a frame (virtual processors 1000), 1.00 Mpps a core",
+        "0.077 guest exits a frame",
+        "Round trips by load are timed from when a probe was due",
+    ] {
+        assert!(flat.contains(words), "{words}: {text}");
+    }
+    for row in ["floor", "idle", "99 %"] {
+        assert!(text.lines().any(|line| line.starts_with("uvale") && line.contains(row)), "{row}: {text}");
+    }
+    let text = render(&document, Format::Markdown);
+    assert!(text.contains("| uvale | 64 | 99 % | 2.90 | 0.002 | 0.003 | 0.003 | 0.003 | 25.0 |"), "{text}");
+    let text = render(&document, Format::Csv);
+    let mut reader = ::csv::Reader::from_reader(text.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let row = reader.records().next().unwrap().unwrap();
+    for (name, value) in [
+        ("arrivals", "burst:32"),
+        ("flow_order", "zipf:1.1"),
+        ("pcap", "a.pcap"),
+        ("vcpu_cpu_ns_per_frame", "1000"),
+        ("switch_cpu_ns_per_frame", ""),
+        ("guest_exits", "77"),
+        ("pacing_late_p99_ns", "3"),
+        ("latency_under_load", "99%=2/3/3"),
+    ] {
+        let at = header.iter().position(|column| column == name).unwrap_or_else(|| panic!("no {name}"));
+        assert_eq!(&row[at], value, "{name}");
+    }
+}

@@ -10,8 +10,10 @@ use pktgen::spec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Pacing;
+
 /// What the tx role did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TxCounts {
     /// Frames published to the port.
     pub sent_frames: u64,
@@ -23,8 +25,11 @@ pub struct TxCounts {
     pub unsent_frames: u64,
     /// First to last batch, by the sender's clock.
     pub elapsed_ns: u64,
-    /// Paced runs: frames that left more than one inter-frame gap after their time.
+    /// Paced runs: frames that left more than one mean inter-frame gap after their time.
     pub late_frames: u64,
+    /// Paced runs: how well the schedule was kept.
+    #[serde(default)]
+    pub pacing: Option<Pacing>,
 }
 
 /// One stream as its receiver saw it.
@@ -72,8 +77,15 @@ pub struct PingCounts {
     pub received_probes: u64,
     /// Probes given up.
     pub lost_probes: u64,
-    /// Round trips in nanoseconds: an HDR histogram in the V2 encoding without DEFLATE, in base64.
+    /// Round trips in nanoseconds, each from when its probe left: an HDR histogram in the V2 encoding without DEFLATE,
+    /// in base64.
     pub histogram: String,
+    /// The same, each from when its probe was due; null where probes followed no schedule.
+    #[serde(default)]
+    pub histogram_from_due: Option<String>,
+    /// Probes that were due and had not left when the role was told to stop.
+    #[serde(default)]
+    pub overdue_probes: u64,
 }
 
 /// What the pong role did.
@@ -86,7 +98,7 @@ pub struct PongCounts {
 }
 
 /// What the roles of one port did; a role that the port did not have is null.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PortCounts {
     /// Of the tx role.
     pub tx: Option<TxCounts>,
@@ -102,7 +114,7 @@ pub struct PortCounts {
 }
 
 /// One port of a trial.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PortResult {
     /// The port, as in `vale0:1`.
     pub name: String,
@@ -144,7 +156,7 @@ impl Window {
 
 impl From<spec::TxReport> for TxCounts {
     fn from(report: spec::TxReport) -> Self {
-        let spec::TxReport { sent, bytes, full, unsent, elapsed_ns, late } = report;
+        let spec::TxReport { sent, bytes, full, unsent, elapsed_ns, late, pacing } = report;
         TxCounts {
             sent_frames: sent,
             sent_bytes: bytes,
@@ -152,6 +164,8 @@ impl From<spec::TxReport> for TxCounts {
             unsent_frames: unsent,
             elapsed_ns,
             late_frames: late,
+            // A sender's own histograms are sound; a guest's that are not leave the rest of its report as it is.
+            pacing: pacing.and_then(|pacing| Pacing::of(&pacing).ok()),
         }
     }
 }
@@ -188,8 +202,15 @@ impl From<spec::RxReport> for RxCounts {
 
 impl From<spec::PingReport> for PingCounts {
     fn from(report: spec::PingReport) -> Self {
-        let spec::PingReport { sent, received, lost, histogram } = report;
-        PingCounts { sent_probes: sent, received_probes: received, lost_probes: lost, histogram }
+        let spec::PingReport { sent, received, lost, histogram, from_due, overdue } = report;
+        PingCounts {
+            sent_probes: sent,
+            received_probes: received,
+            lost_probes: lost,
+            histogram,
+            histogram_from_due: from_due,
+            overdue_probes: overdue,
+        }
     }
 }
 

@@ -20,10 +20,11 @@ pub(crate) fn trial(dataplane: &str, size: u16, repeat: u32, sent: u64, lost: u6
             parameters: BTreeMap::from([("slots".into(), "1024".into())]),
         },
         vms: 2,
-        frame_size: FrameSize { label: size.to_string(), sizes_bytes: vec![size] },
+        frame_size: FrameSize { label: size.to_string(), sizes_bytes: vec![size], at_random: false },
         direction: Direction::Uni,
         offered: Offered::Max,
         flows: 1,
+        load: None,
         repeat,
         order: repeat,
         duration_s: 1.0,
@@ -46,7 +47,10 @@ pub(crate) fn trial(dataplane: &str, size: u16, repeat: u32, sent: u64, lost: u6
         }]),
         accounting: Accounting::new(sent, received, BTreeMap::from([("full".into(), lost)])),
         switch_cpu_ns: Some(1_500_000_000),
+        cost: None,
         latency: None,
+        latency_under_load: Vec::new(),
+        latency_floor: None,
         warnings: Warning::loss(sent, received).into_iter().collect(),
     }
 }
@@ -179,7 +183,7 @@ pub(crate) fn every_warning() -> Vec<Warning> {
     ]
 }
 
-fn full_document() -> ResultDocument {
+pub(crate) fn full_document() -> ResultDocument {
     let mut one = trial("uvale", 64, 1, 3_000_000, 1000);
     one.offered = Offered::Pps { rate_pps: 3e6 };
     one.latency = Some(Latency {
@@ -194,9 +198,62 @@ fn full_document() -> ResultDocument {
         mean_ns: 2.0,
         histogram: "AAAA".into(),
     });
+    one.latency_floor = one.latency.clone();
+    let (from_due, from_departure) = (one.latency.clone(), None);
+    one.latency_under_load = vec![LoadedLatency {
+        percent: 99.0,
+        offered_pps: vec![3e6],
+        received_mpps: 2.9,
+        loss_ratio: 0.01,
+        probe_pps: 1e4,
+        sent_probes: 5,
+        overdue_probes: 1,
+        from_due,
+        from_departure,
+    }];
+    one.load = Some(Load {
+        arrivals: Arrivals::Bursts { frames: 32 },
+        flow_order: FlowOrder::Zipf { exponent: 1.1 },
+        src: Some("10.0.0.1:1-10.0.0.2:9".into()),
+        dst: None,
+        src_macs: 2,
+        seed: u64::MAX,
+        pcap: Some(PacketFile { file: "a.pcap".into(), frames: 7, speed: Some(0.5) }),
+    });
+    let cost = ThreadCost {
+        thread: "vm1 vcpu0".into(),
+        kind: ThreadKind::Vcpu,
+        threads: 1,
+        cpu_ns: 1_000_000,
+        system_ns: 0,
+        voluntary_switches: 1,
+        involuntary_switches: 2,
+    };
+    let guests = vec![GuestExits { vm: "vm1".into(), exits: Some(77) }];
+    one.cost = Some(Cost::new(1_000_000, 1_000, vec![cost], guests));
+    let times = Times {
+        count: 3,
+        min_ns: 1,
+        p50_ns: 2,
+        p90_ns: 3,
+        p99_ns: 3,
+        p99_9_ns: 3,
+        max_ns: 3,
+        mean_ns: 2.0,
+        histogram: "AAAA".into(),
+    };
+    let pacing = Pacing {
+        asked_pps: 3e6,
+        achieved_pps: 2.99e6,
+        lateness: Some(times.clone()),
+        spacing_error: Some(times),
+        within_2us_ratio: 0.999,
+        recorded_every: 1,
+        abandoned_ns: 0,
+    };
     one.ports[0].roles = PortCounts {
         longest_pause_ns: 5,
-        tx: Some(TxCounts::default()),
+        tx: Some(TxCounts { pacing: Some(pacing), ..TxCounts::default() }),
         rx: Some(RxCounts { streams: vec![StreamCounts::default()], ..RxCounts::default() }),
         ping: Some(PingCounts::default()),
         pong: Some(PongCounts::default()),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::number::{finite, ratio};
-use super::{Accounting, Latency, PortResult, Throughput, Warning, Window};
+use super::{Accounting, Cost, Latency, Load, LoadedLatency, PortResult, Throughput, Warning, Window};
 
 /// What ran the guests' instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -69,8 +69,11 @@ impl Direction {
 pub struct FrameSize {
     /// How it was asked for: `64` or `imix`.
     pub label: String,
-    /// The sizes, sent in this order over and over.
+    /// The sizes, sent in this order over and over; the smallest and the largest where sizes are drawn at random.
     pub sizes_bytes: Vec<u16>,
+    /// Whether sizes are drawn at random from the smallest to the largest, each as likely as any other.
+    #[serde(default)]
+    pub at_random: bool,
 }
 
 impl FrameSize {
@@ -135,6 +138,9 @@ pub struct Trial {
     pub offered: Offered,
     /// Flows of each sender.
     pub flows: u32,
+    /// The load beyond sizes, flows and rate; null in documents of programs that knew no other than the plainest.
+    #[serde(default)]
+    pub load: Option<Load>,
     /// Which repetition this is, from 1.
     pub repeat: u32,
     /// Which trial of the run this was, from 1 in order of time.
@@ -156,8 +162,18 @@ pub struct Trial {
     /// Processor time that the switch's threads used in the measured part, in nanoseconds; null if unknown.
     #[serde(default)]
     pub switch_cpu_ns: Option<u64>,
-    /// Round trips; null where none were measured.
+    /// What the measured part cost; null where that was not measured.
+    #[serde(default)]
+    pub cost: Option<Cost>,
+    /// Round trips on otherwise idle ports, each probe sent when the one before is back; null where none were measured.
     pub latency: Option<Latency>,
+    /// Round trips inside a load, by its size.
+    #[serde(default)]
+    pub latency_under_load: Vec<LoadedLatency>,
+    /// What the probing engine measures over a port looped onto itself, without a switch: no round trip of that engine
+    /// can be shorter. Null where no round trips were measured.
+    #[serde(default)]
+    pub latency_floor: Option<Latency>,
     /// What could be wrong with this trial.
     pub warnings: Vec<Warning>,
 }

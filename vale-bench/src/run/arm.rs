@@ -4,9 +4,10 @@ use crate::cli::{BenchArgs, VmArgs};
 use crate::dataplane::{Dataplane, Placement, registry};
 use crate::exit::Fail;
 use crate::goals::{self, Method};
+use crate::load::Load;
 use crate::result::{Direction, Offered, SearchMethod, SearchRecord, Trial};
 use crate::scenario::Topology;
-use crate::units::SizeSpec;
+use crate::units::{SizeSpec, check_frame_size};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Cell {
     pub bench: Rc<BenchArgs>,
     /// Frames.
     pub size: SizeSpec,
+    /// What the load is like beyond sizes and rate.
+    pub load: Load,
     /// What to search for, one after the other, since a soak test takes its load from the search before it; none for
     /// a trial.
     pub methods: Vec<Method>,
@@ -44,6 +47,7 @@ impl Cell {
             && self.size.frame_size() == other.size.frame_size()
             && self.bench.rate == other.bench.rate
             && self.bench.flows == other.bench.flows
+            && self.bench.load == other.bench.load
             && self.methods == other.methods
     }
 
@@ -81,7 +85,8 @@ impl Cell {
             && trial.direction == self.bench.direction()
             && trial.frame_size == self.size.frame_size()
             && trial.offered == Offered::from(self.bench.rate)
-            && trial.flows == self.bench.flows
+            && trial.flows == self.load.flows(self.bench.flows)
+            && trial.load.as_ref().is_none_or(|load| *load == self.load.describe())
     }
 }
 
@@ -108,9 +113,16 @@ impl Arm {
         let placement = Placement::choose(&job.bench, job.topology.stations.len())?;
         let methods = goals::methods(&job.bench.search)?;
         searches::check(&job.bench, &methods)?;
-        let cell =
-            |size: &SizeSpec| Cell { bench: job.bench.clone(), size: size.clone(), methods: methods.clone() };
-        let cells = job.bench.size.iter().map(cell).collect();
+        let load = Load::from_args(&job.bench.load, job.topology.vms() > 0)?;
+        let sizes = load.sizes().map_or_else(|| job.bench.size.clone(), |file| vec![file]);
+        check_frame_size(&sizes, Some(MAX_FRAME)).map_err(Fail::usage)?;
+        let cell = |size: SizeSpec| Cell {
+            bench: job.bench.clone(),
+            size,
+            load: load.clone(),
+            methods: methods.clone(),
+        };
+        let cells = sizes.into_iter().map(cell).collect();
         Ok(Arm { topology: job.topology, plane, bench: job.bench, vm: job.vm, placement, cells })
     }
 

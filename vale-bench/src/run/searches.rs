@@ -47,6 +47,7 @@ pub(super) fn spec(arm: &Arm, cell: &Cell, method: &Method, repeat: u32) -> Sear
             warmup: bench.warmup,
             duration: bench.duration,
             window: bench.interval,
+            load: cell.load.clone(),
             latency: None,
             repeat,
             order: 0,

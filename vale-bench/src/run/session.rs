@@ -13,7 +13,7 @@
 use super::arm::{Arm, Cell, label};
 use super::estimate::{Estimate, about};
 use super::searches;
-use crate::cli::VmArgs;
+use crate::cli::{BenchArgs, VmArgs};
 use crate::commands::Output;
 use crate::dataplane::{self, Lab, Setting};
 use crate::doctor::Facts;
@@ -26,7 +26,7 @@ use crate::result::{Accelerator, Direction, Failed, ResultDocument, Skipped, Tri
 use crate::rundir::RunDir;
 use crate::searching;
 use crate::stats::Random;
-use crate::trial::{self, TrialSpec};
+use crate::trial::{self, LatencyPlan, TrialSpec};
 use std::time::{Duration, Instant};
 
 /// Most frames a batch.
@@ -262,7 +262,8 @@ impl<'a> Session<'a> {
             warmup: bench.warmup,
             duration: bench.duration,
             window: bench.interval,
-            latency: bench.latency.then(|| bench.duration.min(LATENCY_MAX)),
+            load: cell.load.clone(),
+            latency: latency_plan(bench),
             repeat,
             order: self.document.trials.len() as u32 + 1,
         };
@@ -402,4 +403,11 @@ impl<'a> Session<'a> {
 
 fn outcome(trial: &Trial) -> String {
     format!("{:.3} Mpps received", trial.throughput.aggregate.rate_mpps)
+}
+
+/// Which round trips to measure, if any.
+fn latency_plan(bench: &BenchArgs) -> Option<LatencyPlan> {
+    let at_percent = bench.latency_at.as_ref().map(|list| list.0.clone()).unwrap_or_default();
+    let wanted = bench.latency || !at_percent.is_empty();
+    wanted.then(|| LatencyPlan { length: bench.duration.min(LATENCY_MAX), at_percent, full_pps: None })
 }

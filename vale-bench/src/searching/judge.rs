@@ -1,9 +1,10 @@
 //! What could be wrong with a search, and how it is told while it goes on.
 
-use crate::result::{GoalResult, SearchRecord, SearchTrial, TrialPurpose, Warning};
+use crate::result::{GoalResult, SearchMethod, SearchRecord, SearchTrial, TrialPurpose, Warning};
 
 /// What could be wrong: the sender's limits and the receivers' pauses where they decided a result, and of everything
-/// else that no trial should show, the worst that any did. Loss is what a search is about, and no warning here.
+/// else that no trial should show, the worst that any did. Loss is what a search is about, and a
+/// warning in a soak test alone.
 pub(super) fn warnings(record: &SearchRecord) -> Vec<Warning> {
     let mut warnings: Vec<Warning> = Vec::new();
     for result in &record.results {
@@ -18,6 +19,11 @@ pub(super) fn warnings(record: &SearchRecord) -> Vec<Warning> {
         } else {
             at_upper().for_each(|trial| of_kind(&mut warnings, trial, &["receiver_paused"]));
         }
+    }
+    if record.method == SearchMethod::Soak {
+        let of_soaks = ["loss", "offered_not_reached", "receiver_paused"];
+        let soaks = record.trials.iter().filter(|trial| trial.purpose == TrialPurpose::Search);
+        soaks.for_each(|trial| of_kind(&mut warnings, trial, &of_soaks));
     }
     let always = ["oversubscribed", "unaccounted", "sequence_errors", "corrupt_frames", "foreign_frames"];
     record.trials.iter().for_each(|trial| of_kind(&mut warnings, trial, &always));
@@ -73,6 +79,8 @@ pub(super) fn summary(record: &SearchRecord) -> String {
     if let Some(bursts) = &record.back_to_back {
         parts.push(format!("bursts of {:.0} frames", bursts.mean_frames));
     }
-    parts.push(format!("{made} trials"));
+    if made > 0 {
+        parts.push(format!("{made} {}", if made == 1 { "trial" } else { "trials" }));
+    }
     parts.join(", ")
 }

@@ -1,6 +1,7 @@
 //! A station in a guest: its machine, and the engine that its agent runs.
 
 use super::{Phase, Station};
+use crate::cost;
 use crate::dataplane::LabPort;
 use crate::exit::Fail;
 use guest::client::Client;
@@ -12,7 +13,7 @@ use pktgen::counters::Snapshot;
 use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
 use qemu_ptnet::{RamLayout, SharedRam, Vm};
 use rustix::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How long a guest may take to answer: it may share its processor with several that poll.
@@ -166,13 +167,15 @@ fn map(ram: &Ram, extents: &[GuestExtent]) -> Result<Arc<Memory>, Fail> {
 /// A guest as a station.
 pub struct GuestStation {
     machine: Machine,
+    /// Host threads of the virtual processors, once they were asked for.
+    vcpus: OnceLock<Vec<u32>>,
 }
 
 impl GuestStation {
     /// A station in a machine whose ports are open.
     #[must_use]
     pub fn new(machine: Machine) -> GuestStation {
-        GuestStation { machine }
+        GuestStation { machine, vcpus: OnceLock::new() }
     }
 }
 
@@ -187,6 +190,25 @@ impl Station for GuestStation {
 
     fn prepare(&mut self, roles: Vec<(usize, PortRoles)>, idle: IdlePolicy) -> Result<(), Fail> {
         self.machine.order("prepare an engine", &Request::Prepare { roles, idle })
+    }
+
+    fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail> {
+        let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
+        match self.machine.ask("measure its floor", &Request::Floor { size, idle, length_ms })? {
+            Reply::Floor { histogram } => Ok(histogram),
+            _ => Err(self.machine.out_of_turn("measure its floor")),
+        }
+    }
+
+    fn threads(&self) -> Vec<cost::Thread> {
+        let Some(vm) = &self.machine.vm else { return Vec::new() };
+        // What QEMU does not tell is not measured: its threads are then put together.
+        let vcpus = self.vcpus.get_or_init(|| vm.vcpu_threads().unwrap_or_default());
+        cost::Thread::of_guest(&self.machine.name, vm.pid(), vcpus)
+    }
+
+    fn guest_process(&self) -> Option<u32> {
+        self.machine.vm.as_ref().map(Vm::pid)
     }
 
     fn enter(&mut self, phase: Phase) -> Result<(), Fail> {

@@ -1,7 +1,9 @@
 //! A station in this process: one thread, which drives all of its ports.
 
 use super::{Phase, Station};
+use crate::cost;
 use crate::exit::Fail;
+use crate::result::ThreadKind;
 use pktgen::counters::{Counters, Snapshot};
 use pktgen::engine::{Engine, EngineError, EngineThread, PortEngine};
 use pktgen::port::Port;
@@ -69,6 +71,17 @@ impl<P: Port + 'static> Station for HostStation<P> {
         Ok(())
     }
 
+    fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail> {
+        let floor = pktgen::engine::floor(size, idle, self.cpu, length);
+        floor.map(|latency| latency.encode()).map_err(Fail::failed)
+    }
+
+    fn threads(&self) -> Vec<cost::Thread> {
+        let id = self.running.as_ref().and_then(|running| running.engine.thread_id());
+        let thread = |id| cost::Thread::own(&self.name, ThreadKind::Engine, id);
+        id.map(thread).into_iter().collect()
+    }
+
     fn enter(&mut self, phase: Phase) -> Result<(), Fail> {
         let Some(running) = &mut self.running else { return Err(self.not_running()) };
         let entered = running.engine.enter(phase, ENGINE_DEADLINE);
@@ -90,7 +103,7 @@ impl<P: Port + 'static> Station for HostStation<P> {
         let reports = running.ports.into_iter().zip(reports);
         Ok(reports
             .filter_map(|(port, report)| match report {
-                WorkReport::Port(report) => Some((port, report)),
+                WorkReport::Port(report) => Some((port, *report)),
                 WorkReport::Fwd(_) => None,
             })
             .collect())

@@ -6,9 +6,6 @@
 //! there and each part is looked at again. Where no single border is found, a stretch within is looked for in the
 //! same way (Olshen and others 2004): what went down and came back hides from a single border.
 //!
-//! Where exactly a change was is a question of its own, to which several borders can be as good an answer by ranks: it
-//! is where absolute distances from the medians of both sides are smallest.
-//!
 //! Ranks make one wild run harmless and need no assumption about noise; the price is that a change needs some runs on
 //! either side to be told from chance: about four and four at 95 %.
 
@@ -68,28 +65,11 @@ fn cut(values: &[f64], alpha: f64, random: &mut Random) -> Option<(Vec<usize>, f
             }
         }
         if far < enough {
-            return Some((settled(values, cuts), f64::from(far + 1) / f64::from(DEALS + 1)));
+            let cuts = if cuts.len() == 1 { vec![tightest(values, seen)] } else { cuts };
+            return Some((cuts, f64::from(far + 1) / f64::from(DEALS + 1)));
         }
     }
     None
-}
-
-/// Moves each cut to where the values lie closest around the medians of both its sides.
-fn settled(values: &[f64], mut cuts: Vec<usize>) -> Vec<usize> {
-    let spread = |part: &[f64]| {
-        let middle = median(part.iter().copied()).unwrap_or(0.0);
-        part.iter().map(|value| (value - middle).abs()).sum::<f64>()
-    };
-    for index in 0..cuts.len() {
-        let from = if index == 0 { 0 } else { cuts[index - 1] };
-        let to = cuts.get(index + 1).copied().unwrap_or(values.len());
-        let cost = |at: usize| spread(&values[from..at]) + spread(&values[at..to]);
-        let places = (from + SIDE_MIN..=to.saturating_sub(SIDE_MIN)).map(|at| (cost(at), at));
-        if let Some((_, at)) = places.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            cuts[index] = at;
-        }
-    }
-    cuts
 }
 
 /// Ranks around their mean, equal values sharing theirs.
@@ -123,6 +103,19 @@ fn border(ranks: &[f64]) -> Found {
         }
     }
     best
+}
+
+/// Of the borders that set both sides `apart` by ranks, the one whose sides lie closest around their medians.
+fn tightest(values: &[f64], apart: f64) -> usize {
+    let ranks = ranks(values);
+    let spread = |side: &[f64]| {
+        let middle = median(side.iter().copied()).unwrap_or(0.0);
+        side.iter().map(|value| (value - middle).abs()).sum::<f64>()
+    };
+    let reaches = |&at: &usize| standardised(ranks[..at].iter().sum(), at, ranks.len()) >= apart - 1e-9;
+    let borders = (SIDE_MIN..=values.len() - SIDE_MIN).filter(reaches);
+    let together = |at: usize| spread(&values[..at]) + spread(&values[at..]);
+    borders.min_by(|&a, &b| together(a).total_cmp(&together(b))).unwrap_or(SIDE_MIN)
 }
 
 /// The stretch within that is furthest apart from the rest.

@@ -112,7 +112,7 @@ fn drawn(mut is_far: impl FnMut() -> bool) -> Chance {
     Chance { p: (far + 1) as f64 / f64::from(DEALS + 1), exact: false }
 }
 
-/// The smallest p that [`rank_sum`] can give for sets of these sizes without equal values: 2 in all arrangements.
+/// The smallest p that [`rank_sum`] can give for sets of these sizes without ties: 2 in all arrangements.
 pub fn least_p_unpaired(a: usize, b: usize) -> f64 {
     // The number of ways to choose a of a + b.
     let ways = (1..=a).fold(1.0, |ways, i| ways * (b + i) as f64 / i as f64);
@@ -213,7 +213,7 @@ mod tests {
             let chance = rank_sum(&a, &b, 0);
             prop_assert!((chance.p - rank_sum_by_hand(&a, &b)).abs() < 1e-9);
             prop_assert!((chance.p - rank_sum(&b, &a, 0).p).abs() < 1e-9);
-            // Equal values can make one end of the distribution the only one that far out.
+            // With ties one end of the arrangements may be further out than the other.
             prop_assert!(chance.p >= least_p_unpaired(a.len(), b.len()) / 2.0 - 1e-12);
         }
 

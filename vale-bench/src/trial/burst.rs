@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pktgen::spec::{PortRoles, Rate, RxSpec, TxSpec};
 
-use super::{TrialSpec, addressing, enter, moved, prepare, reports, settle, sizes};
+use super::{TrialSpec, enter, moved, prepare, reports, sender, settle};
 use crate::dataplane::Lab;
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
@@ -24,15 +24,9 @@ pub struct Burst {
 /// Has every sender of `spec` send `frames` frames as fast as it can.
 pub fn burst(lab: &mut Lab, spec: &TrialSpec, frames: u64, interrupt: &Interrupt) -> Result<Burst, Fail> {
     let mut roles = vec![PortRoles::default(); lab.ports.len()];
-    for (i, &flow) in spec.flows.iter().enumerate() {
-        roles[flow.from].tx = Some(TxSpec {
-            stream: i as u16 + 1,
-            sizes: sizes(&spec.size),
-            addressing: addressing(lab, flow, spec.header_flows),
-            rate: Rate::Max,
-            burst: spec.burst,
-            count: Some(frames),
-        });
+    for (i, flow) in spec.flows.iter().enumerate() {
+        let tx = sender(lab, spec, &spec.load, i, Rate::Max);
+        roles[flow.from].tx = Some(TxSpec { count: Some(frames), ..tx });
     }
     for roles in &mut roles {
         roles.rx = Some(RxSpec { burst: spec.burst.max(256) });

@@ -26,7 +26,7 @@ pub fn plugins(_names: &[&str]) -> Result<Plugins, DpdkError> {
 
 impl Device {
     /// [`DpdkError::NotBuilt`].
-    pub fn attach(_arguments: &str) -> Result<Device, DpdkError> {
+    pub fn attach(_arguments: &str, _keep_waiting: &mut dyn FnMut() -> bool) -> Result<Device, DpdkError> {
         Err(DpdkError::NotBuilt)
     }
 
@@ -44,7 +44,11 @@ impl Device {
 
 impl DpdkPort {
     /// [`DpdkError::NotBuilt`].
-    pub fn open(_arguments: &str, _name: &str) -> Result<DpdkPort, DpdkError> {
+    pub fn open(
+        _arguments: &str,
+        _name: &str,
+        _keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<DpdkPort, DpdkError> {
         Err(DpdkError::NotBuilt)
     }
 

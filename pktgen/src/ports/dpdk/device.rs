@@ -4,12 +4,14 @@
 use super::eal::{Eal, eal, free_huge_mib};
 use super::io::DpdkPort;
 use super::library::{Errno, RawPort};
-use super::{ATTACH_DEADLINE, DpdkError, DpdkFacts, LINK_DEADLINE, Pages, VirtioFeatures, log};
+use super::{ATTACH_DEADLINE, DpdkError, DpdkFacts, LINK_DEADLINE, LogTail, Pages, VirtioFeatures, log};
 use crate::port::PortInfo;
 use std::ffi::CString;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+/// The driver of vhost-user's other end.
+pub(super) const VIRTIO_USER: &str = "net_virtio_user";
 /// How long a device may take to stop.
 const DETACH_DEADLINE: Duration = Duration::from_secs(5);
 /// Slots of a ring where nothing says how many: as many as virtio has at most, and interfaces usually.
@@ -33,8 +35,8 @@ impl std::fmt::Debug for Device {
 
 impl Device {
     /// Plugs in the device with these arguments, DPDK's own, and waits until it is there: the owner of a vhost-user
-    /// socket waits for its other end, for [`ATTACH_DEADLINE`] at most.
-    pub fn attach(arguments: &str) -> Result<Device, DpdkError> {
+    /// socket waits for its other end, for [`ATTACH_DEADLINE`] at most, and for as long as `keep_waiting` says so.
+    pub fn attach(arguments: &str, keep_waiting: &mut dyn FnMut() -> bool) -> Result<Device, DpdkError> {
         let eal = eal()?;
         let failed = |reason: String, log| {
             let (operation, device) = ("open", arguments.to_owned());
@@ -47,7 +49,7 @@ impl Device {
             .map_err(|_| failed("a name has no zero bytes".into(), Default::default()))?;
         let start = log::mark();
         let what = format!("open {arguments}");
-        let raw = eal.run(&what, ATTACH_DEADLINE, move |library| library.attach(&text));
+        let raw = eal.run(&what, ATTACH_DEADLINE, keep_waiting, move |library| library.attach(&text));
         let raw = raw.inspect_err(|_| release(arguments))?;
         let raw = raw.map_err(|errno| failed(errno.to_string(), log::since(start)))?;
         Ok(Device { eal, raw, arguments: arguments.to_owned(), features: log::features() })
@@ -65,7 +67,7 @@ impl Device {
         let mut raw = self.raw;
         let start = log::mark();
         let what = format!("start {}", self.arguments);
-        let (raw, started) = self.eal.run(&what, ATTACH_DEADLINE, move |library| {
+        let (raw, started) = self.eal.run(&what, ATTACH_DEADLINE, &mut || true, move |library| {
             let started = library.start(&mut raw, slots);
             (raw, started)
         })?;
@@ -97,6 +99,12 @@ impl Device {
         loop {
             match self.eal.library.link(&self.raw) {
                 Ok(true) => return Ok(()),
+                // A connection that is gone does not come back.
+                Ok(false) if self.raw.driver() == VIRTIO_USER => {
+                    let (operation, device) = ("start", self.arguments.clone());
+                    let reason = "the other end of its vhost-user socket is gone".to_owned();
+                    return Err(DpdkError::Device { operation, device, reason, log: LogTail::default() });
+                }
                 Ok(false) if Instant::now() < end => std::thread::sleep(Duration::from_millis(10)),
                 Ok(false) => {
                     let what = format!("see a link on {}", self.arguments);
@@ -118,7 +126,9 @@ impl Drop for Device {
     fn drop(&mut self) {
         let raw = self.raw;
         // One that does not let itself be stopped ends with the process.
-        let _ = self.eal.run("unplug a device", DETACH_DEADLINE, move |library| library.detach(raw));
+        let _ = self
+            .eal
+            .run("unplug a device", DETACH_DEADLINE, &mut || true, move |library| library.detach(raw));
     }
 }
 
@@ -135,17 +145,20 @@ fn argument<'a>(arguments: &'a str, key: &str) -> Option<&'a str> {
 }
 
 fn slots(arguments: &str) -> u32 {
-    if !arguments.contains("net_virtio_user") {
+    if !arguments.contains(VIRTIO_USER) {
         return SLOTS;
     }
     argument(arguments, "queue_size").and_then(|n| n.parse().ok()).unwrap_or(VIRTIO_USER_SLOTS)
 }
 
-/// Frees EAL's thread from waiting for the other end of a socket that this process owns: something connects, and
-/// goes away.
+/// Frees EAL's thread from waiting for the other end of a socket that this process made: something connects, and
+/// goes away. The socket, which DPDK leaves where it is, goes too.
 fn release(arguments: &str) {
-    if let (Some("1"), Some(path)) = (argument(arguments, "server"), argument(arguments, "path")) {
-        drop(UnixStream::connect(path));
+    if let (Some("1"), Some(path)) = (argument(arguments, "server"), argument(arguments, "path"))
+        && UnixStream::connect(path).is_ok()
+    {
+        // Somebody else may have been faster.
+        let _ = std::fs::remove_file(path);
     }
 }
 

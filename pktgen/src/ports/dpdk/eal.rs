@@ -8,10 +8,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long EAL may take: most of it goes into loading a hundred drivers and clearing huge pages.
 const INIT_DEADLINE: Duration = Duration::from_secs(30);
+/// How often whoever waits for EAL is asked whether to go on.
+const LOOK: Duration = Duration::from_millis(50);
 /// Memory taken at once in huge pages, in MiB, where there is as much: more is taken as ports need it, but a device
 /// whose other end is a switch must then tell it so, which interrupts its traffic.
 const MEMORY_MIB: u64 = 256;
@@ -106,7 +108,8 @@ pub(super) fn eal() -> Result<&'static Eal, DpdkError> {
     let (arguments, pages) = arguments(free_huge_mib());
     let eal = Eal { library, pages, jobs };
     let start = log::mark();
-    let done = eal.run("initialise itself", INIT_DEADLINE, move |library| library.init(&arguments));
+    let done =
+        eal.run("initialise itself", INIT_DEADLINE, &mut || true, move |library| library.init(&arguments));
     let failure = match done {
         Ok(Ok(())) => {
             let eal = Box::leak(Box::new(eal));
@@ -147,11 +150,13 @@ fn arguments(free_mib: u64) -> (Vec<String>, Pages) {
 }
 
 impl Eal {
-    /// Has EAL's thread do something within a limit. What comes too late is done all the same, and thrown away.
+    /// Has EAL's thread do something within a limit, for as long as `keep_waiting` says so. What comes too late is
+    /// done all the same, and thrown away.
     pub(super) fn run<T: Send + 'static>(
         &self,
         what: &str,
         limit: Duration,
+        keep_waiting: &mut dyn FnMut() -> bool,
         job: impl FnOnce(&'static Library) -> T + Send + 'static,
     ) -> Result<T, DpdkError> {
         let library = self.library;
@@ -167,9 +172,17 @@ impl Eal {
         if self.jobs.send(job).is_err() {
             return Err(late());
         }
-        match answered.recv_timeout(limit) {
-            Ok(done) => Ok(done),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(late()),
+        let end = Instant::now() + limit;
+        loop {
+            match answered.recv_timeout(LOOK) {
+                Ok(done) => return Ok(done),
+                Err(RecvTimeoutError::Disconnected) => return Err(late()),
+                Err(RecvTimeoutError::Timeout) if Instant::now() >= end => return Err(late()),
+                Err(RecvTimeoutError::Timeout) if keep_waiting() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(DpdkError::Interrupted { what: what.to_owned() });
+                }
+            }
         }
     }
 }

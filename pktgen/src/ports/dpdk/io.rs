@@ -1,6 +1,6 @@
 //! Frames in and out of a started port.
 
-use super::device::Device;
+use super::device::{Device, VIRTIO_USER};
 use super::library::{Frame, Mbuf};
 use super::{DpdkError, DpdkFacts};
 use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
@@ -71,9 +71,14 @@ impl DpdkPort {
         DpdkPort { device, info, facts, tx, rx, vain: 0, link_seen: Instant::now() }
     }
 
-    /// Opens the device with these arguments. `name` is what messages call the port.
-    pub fn open(arguments: &str, name: &str) -> Result<DpdkPort, DpdkError> {
-        Device::attach(arguments)?.start(name)
+    /// Opens the device with these arguments, for which it waits as [`Device::attach`] does. `name` is what messages
+    /// call the port.
+    pub fn open(
+        arguments: &str,
+        name: &str,
+        keep_waiting: &mut dyn FnMut() -> bool,
+    ) -> Result<DpdkPort, DpdkError> {
+        Device::attach(arguments, keep_waiting)?.start(name)
     }
 
     /// What it turned out to be.
@@ -119,7 +124,7 @@ impl DpdkPort {
 
     fn what_is_gone(&self) -> &'static str {
         match self.facts.driver.as_str() {
-            "net_virtio_user" => "the other end of its vhost-user socket is gone",
+            VIRTIO_USER => "the other end of its vhost-user socket is gone",
             _ => "its link went down",
         }
     }

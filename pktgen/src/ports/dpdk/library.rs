@@ -118,7 +118,12 @@ pub(super) struct Errno(pub(super) i32);
 
 impl std::fmt::Display for Errno {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::io::Error::from_raw_os_error(self.0.abs()).fmt(f)
+        match self.0.abs() {
+            // -1, which is no errno: most drivers say no more.
+            libc::EPERM => f.write_str("its driver failed"),
+            libc::EFAULT => f.write_str("no driver knows a device of that name"),
+            errno => std::io::Error::from_raw_os_error(errno).fmt(f),
+        }
     }
 }
 

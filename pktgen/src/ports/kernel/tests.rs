@@ -28,7 +28,7 @@ fn spec(sizes: Sizes, burst: u32, count: Option<u64>) -> TxSpec {
         dst_port: 2,
         flows: 1,
     };
-    TxSpec { stream: 3, sizes, addressing, rate: Rate::Max, burst, count }
+    TxSpec { stream: 3, sizes, addressing, rate: Rate::Max, burst, count, traffic: Default::default() }
 }
 
 /// Sends all that `spec` says, and returns it as it left, with slot flags.

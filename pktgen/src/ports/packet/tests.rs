@@ -63,8 +63,15 @@ fn addressing() -> Addressing {
 /// Sends `count` frames one way while the receiver keeps up, and checks that all arrive.
 fn carry(a: &mut PacketPort, b: &mut PacketPort, sizes: Vec<u16>, count: u64) {
     let sizes = Sizes::Cycle(sizes);
-    let spec =
-        TxSpec { stream: 1, sizes, addressing: addressing(), rate: Rate::Max, burst: 16, count: Some(count) };
+    let spec = TxSpec {
+        stream: 1,
+        sizes,
+        addressing: addressing(),
+        rate: Rate::Max,
+        burst: 16,
+        count: Some(count),
+        traffic: Default::default(),
+    };
     let mut tx = Tx::new(&spec, a.info()).unwrap();
     let mut rx = Rx::new(&RxSpec { burst: 32 }).unwrap().verifying(1);
     let deadline = Instant::now() + LIMIT;
@@ -125,6 +132,7 @@ fn round_trips_are_timed() {
             rate: None,
             count: Some(200),
             timeout_ms: 5_000,
+            settle_ms: 0,
         };
         let mut ping = Ping::new(&spec, a.info()).unwrap();
         let mut pong = Pong::new(&PongSpec { burst: 8 }, b.info()).unwrap();

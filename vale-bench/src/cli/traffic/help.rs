@@ -52,6 +52,8 @@ pub(super) const TX: &str = concat!(
   vale-bench tx -i vale0:1 -s 10.0.0.1:1000-10.0.0.4:1999 -l 60-1514
   vale-bench tx -i vale0:1@conf:rings=4 -p 0 -a 2-5
   vale-bench tx -i eth0 -P frames.pcap -R 1000
+  vale-bench tx -i eth0 -P frames.pcap --pcap-speed 2
+  vale-bench tx -i vale0:1 -R 1M --arrivals burst:32
 
 Frames:
   Each carries its addresses in turn: the source port varies fastest, then the
@@ -61,6 +63,10 @@ Frames:
   once written is sent for ever, as pkt-gen does; elsewhere --raw leaves them
   out. With -P frames are never numbered. Other than numbered ones rx counts as
   not ours.
+
+Schedules:
+  At a rate the end report says how late frames left, and how far the times
+  between them were from the schedule's. After a pause the rate is made up for.
 ",
     ports!(),
     "\n",

@@ -8,6 +8,7 @@
 use super::super::switch::socket;
 use super::any::{AnyPort, UvalePort};
 use crate::exit::{Exit, Fail};
+use crate::interrupt::Interrupt;
 use netmap_rs::kernel::{KernelError, KernelPort, Register};
 use netmap_rs::portspec::{PortSpec, PortSpecError, RegMode, RingId};
 use pktgen::port::Port;
@@ -54,9 +55,13 @@ fn open_dpdk(name: &str, arguments: &str, wish: Wish) -> Result<(Vec<AnyPort>, [
             "{name} names no device: dpdk:0000:01:00.0, or dpdk:net_virtio_user0,path=SOCKET"
         )));
     }
+    let interrupt = Interrupt::install()?;
+    let opened = DpdkPort::open(arguments, name, &mut || interrupt.signal().is_none());
+    if matches!(opened, Err(DpdkError::Interrupted { .. })) {
+        interrupt.check()?;
+    }
     // What the arguments are worth only DPDK knows; a device that it does not have is one that this host lacks.
-    let host = |e: DpdkError| Fail::failed(e).with_exit(Exit::Host);
-    let port = DpdkPort::open(arguments, name).map_err(host)?;
+    let port = opened.map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     eprintln!("port {name} is up: {}", port.facts());
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
     Ok((vec![AnyPort::Dpdk(Box::new(port))], mac))

@@ -5,7 +5,7 @@ mod flows;
 use super::super::print;
 use crate::cli::{CommonTrafficArgs, TrafficFormat};
 use crate::exit::Fail;
-use crate::result::{Latency, PortCounts, Rates};
+use crate::result::{Latency, Pacing, PortCounts, Rates};
 use pktgen::counters::Snapshot;
 use pktgen::spec::{FwdReport, PortReport, PortRoles};
 use serde_json::json;
@@ -189,6 +189,9 @@ fn summary(port: &str, tx: &Rates, rx: &Rates, report: &PortReport, latency: Opt
         if r.unsent > 0 {
             lines.push(format!("  {} more were never taken from the ring", r.unsent));
         }
+        lines.extend(
+            r.pacing.as_ref().and_then(|pacing| Pacing::of(pacing).ok()).map(|pacing| paced(&pacing)),
+        );
     }
     if let Some(r) = &report.rx {
         lines.push(format!("{port}: received {} frames, {}", r.received, text(rx)));
@@ -224,6 +227,23 @@ fn summary(port: &str, tx: &Rates, rx: &Rates, report: &PortReport, latency: Opt
     lines.join("\n")
 }
 
+/// How well a schedule was kept.
+fn paced(pacing: &Pacing) -> String {
+    let us = |ns: Option<u64>| ns.map_or("-".into(), |ns| format!("{:.1}", ns as f64 / 1e3));
+    let late = pacing.lateness.as_ref();
+    format!(
+        "  of {:.0} frames/s asked for {:.0} left; late by µs: p50 {}  p99 {}  p99.9 {}  max {}; {:.2} % of the gaps \
+         within 2 µs",
+        pacing.asked_pps,
+        pacing.achieved_pps,
+        us(late.map(|l| l.p50_ns)),
+        us(late.map(|l| l.p99_ns)),
+        us(late.map(|l| l.p99_9_ns)),
+        us(late.map(|l| l.max_ns)),
+        pacing.within_2us_ratio * 100.0
+    )
+}
+
 /// Reports of the threads of one port as one. A stream that several threads received parts of is missing what none of
 /// them received.
 pub(super) fn merge(mut sum: PortReport, other: PortReport) -> PortReport {
@@ -234,6 +254,10 @@ pub(super) fn merge(mut sum: PortReport, other: PortReport) -> PortReport {
         a.unsent += b.unsent;
         a.late += b.late;
         a.elapsed_ns = a.elapsed_ns.max(b.elapsed_ns);
+        if let (Some(mine), Some(theirs)) = (&mut a.pacing, &b.pacing) {
+            // What this process's own senders report can be read.
+            let _ = mine.merge(theirs);
+        }
     }
     if let (Some(a), Some(b)) = (&mut sum.rx, other.rx) {
         a.received += b.received;

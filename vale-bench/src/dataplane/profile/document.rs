@@ -5,7 +5,8 @@
 
 use super::template;
 use regex::Regex;
-use serde::Deserialize;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -85,13 +86,57 @@ pub(super) enum Joins {
 }
 
 /// Made once for each port or pair.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(super) enum Fragment {
     /// A line of a file.
     Line(Template),
     /// Arguments of a command, in which the variable stands alone.
     Arguments(CommandLine),
+}
+
+/// By hand: serde's way to try one form after the other loses the places in the file.
+impl<'de> Deserialize<'de> for Fragment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fragment, D::Error> {
+        enum Words {
+            Line(String),
+            Arguments(CommandLine),
+        }
+
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a line, or a list of arguments")
+            }
+
+            fn visit_str<E: de::Error>(self, line: &str) -> Result<Words, E> {
+                Ok(Words::Line(line.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Words, A::Error> {
+                let mut arguments = Vec::new();
+                while let Some(argument) = items.next_element()? {
+                    arguments.push(argument);
+                }
+                Ok(Words::Arguments(arguments))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for Words {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Words, D::Error> {
+                deserializer.deserialize_any(Either)
+            }
+        }
+
+        let words = Spanned::<Words>::deserialize(deserializer)?;
+        let place = words.span();
+        Ok(match words.into_inner() {
+            Words::Line(line) => Fragment::Line(Spanned::new(place, line)),
+            Words::Arguments(arguments) => Fragment::Arguments(arguments),
+        })
+    }
 }
 
 /// How a switch is started.

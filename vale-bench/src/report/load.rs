@@ -1,0 +1,142 @@
+//! Beside the headline: round trips by load, how well senders kept their schedules, and where processor time went.
+
+use super::figure::{micros, percent, scaled, significant};
+use super::group::{Row, Section};
+use crate::result::{Arrivals, FlowOrder, Latency, Load, LoadedLatency, Pacing, ThreadKind, Trial};
+use crate::stats::median;
+
+/// Header and rows of a table.
+pub(super) type Cells = (Vec<&'static str>, Vec<Vec<String>>);
+
+/// Round trips inside loads, if any were measured: idle ports and the engine's floor beside them.
+pub(super) fn round_trips(section: &Section<'_>) -> Option<Cells> {
+    let mut rows = Vec::new();
+    for row in &section.rows {
+        let percents: Vec<f64> =
+            row.trials[0].latency_under_load.iter().map(|loaded| loaded.percent).collect();
+        if percents.is_empty() {
+            continue;
+        }
+        let mut add = |load: String, mpps: String, of: &dyn Fn(&Trial) -> Option<&Latency>| {
+            let figure = |ns: fn(&Latency) -> u64| {
+                let times = row.trials.iter().filter_map(|trial| of(trial)).map(|latency| ns(latency) as f64);
+                median(times).map_or_else(|| "-".into(), micros)
+            };
+            let lost = row.trials.iter().filter_map(|trial| of(trial));
+            let lost = median(lost.map(|l| l.lost as f64 / (l.lost + l.count).max(1) as f64));
+            let figures =
+                [figure(|l| l.p50_ns), figure(|l| l.p99_ns), figure(|l| l.p99_9_ns), figure(|l| l.max_ns)];
+            let mut cells = vec![row.dataplane().to_owned(), row.size().to_owned(), load, mpps];
+            cells.extend(figures);
+            cells.push(lost.map_or_else(|| "-".into(), percent));
+            rows.push(cells);
+        };
+        add("floor".into(), "-".into(), &|trial| trial.latency_floor.as_ref());
+        add("idle".into(), "-".into(), &|trial| trial.latency.as_ref());
+        for wanted in percents {
+            fn at(trial: &Trial, wanted: f64) -> Option<&LoadedLatency> {
+                trial.latency_under_load.iter().find(|loaded| loaded.percent == wanted)
+            }
+            let received = row.trials.iter().filter_map(|trial| at(trial, wanted)).map(|l| l.received_mpps);
+            let mpps = median(received).map_or_else(|| "-".into(), significant);
+            add(format!("{wanted} %"), mpps, &|trial| at(trial, wanted)?.from_due.as_ref());
+        }
+    }
+    let header =
+        vec!["Dataplane", "Frame", "Load", "Mpps", "p50 µs", "p99 µs", "p99.9 µs", "max µs", "Lost %"];
+    (!rows.is_empty()).then_some((header, rows))
+}
+
+/// A sentence for each row whose senders followed a schedule, and one for where processor time went.
+pub(super) fn sentences(section: &Section<'_>) -> Vec<String> {
+    section.rows.iter().flat_map(|row| [paced(row), cost(row)]).flatten().collect()
+}
+
+fn name(row: &Row<'_>) -> String {
+    format!("{} {}", row.dataplane(), row.size())
+}
+
+/// The senders of a trial that followed a schedule.
+fn pacings(trial: &Trial) -> impl Iterator<Item = &Pacing> {
+    trial.ports.iter().filter_map(|port| port.roles.tx.as_ref()?.pacing.as_ref())
+}
+
+fn paced(row: &Row<'_>) -> Option<String> {
+    let all = || row.trials.iter().flat_map(|trial| pacings(trial));
+    let figure = |of: fn(&Pacing) -> f64| median(all().map(of));
+    let late = |ns: fn(&crate::result::Times) -> u64| {
+        let times = all().filter_map(|pacing| pacing.lateness.as_ref()).map(|times| ns(times) as f64);
+        median(times).map_or_else(|| "-".into(), micros)
+    };
+    let (asked, achieved) = (figure(|p| p.asked_pps)?, figure(|p| p.achieved_pps)?);
+    let off = (achieved / asked - 1.0) * 100.0;
+    Some(format!(
+        "Pacing, {}: {}pps asked for, {off:+.3} % off; late by p50 {}, p99 {}, max {} µs; {:.2} % of the gaps \
+         between frames within 2 µs.",
+        name(row),
+        scaled(asked),
+        late(|times| times.p50_ns),
+        late(|times| times.p99_ns),
+        late(|times| times.max_ns),
+        figure(|p| p.within_2us_ratio)? * 100.0
+    ))
+}
+
+fn cost(row: &Row<'_>) -> Option<String> {
+    let costs = || row.trials.iter().filter_map(|trial| trial.cost.as_ref());
+    let all = median(costs().map(|cost| cost.cpu_ns_per_frame))?;
+    let kinds = [
+        (ThreadKind::Switch, "switch"),
+        (ThreadKind::Engine, "engines of the host"),
+        (ThreadKind::Vcpu, "virtual processors"),
+        (ThreadKind::Vmm, "rest of QEMU"),
+    ];
+    let of_kind = |(kind, name): (ThreadKind, &str)| {
+        Some(format!("{name} {}", significant(median(costs().filter_map(|cost| cost.ns_per_frame(kind)))?)))
+    };
+    let parts: Vec<String> = kinds.into_iter().filter_map(of_kind).collect();
+    let exits = costs().flat_map(|cost| cost.guests.iter().filter_map(|guest| guest.exits)).sum::<u64>();
+    let frames = costs().map(|cost| cost.frames).sum::<u64>();
+    let exits = if exits > 0 && frames > 0 {
+        format!(", {} guest exits a frame", significant(exits as f64 / frames as f64))
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "Cost, {}: {} ns of processor time a frame ({}), {} Mpps a core, {} context switches/s{exits}.",
+        name(row),
+        significant(all),
+        parts.join(", "),
+        significant(median(costs().map(|cost| cost.mpps_per_core))?),
+        significant(median(costs().map(|cost| cost.context_switches_per_s))?),
+    ))
+}
+
+/// What a load is beyond the plainest, in words for a title.
+pub(super) fn words(load: &Load) -> Vec<String> {
+    let mut words = Vec::new();
+    match load.arrivals {
+        Arrivals::Constant => {}
+        Arrivals::Poisson => words.push("Poisson arrivals".into()),
+        Arrivals::Bursts { frames } => words.push(format!("bursts of {frames}")),
+    }
+    match load.flow_order {
+        FlowOrder::RoundRobin => {}
+        FlowOrder::Random => words.push("flows at random".into()),
+        FlowOrder::Zipf { exponent } => words.push(format!("flows by Zipf's law ({exponent})")),
+    }
+    if let Some(file) = &load.pcap {
+        let speed = file.speed.map(|speed| format!(" at {speed} times its speed")).unwrap_or_default();
+        words.push(format!("{}{speed}", file.file));
+    }
+    words
+}
+
+/// What the figures beside the headline mean.
+pub(super) fn legend(sections: &[Section<'_>]) -> Option<String> {
+    sections.iter().any(|section| round_trips(section).is_some()).then(|| {
+        "Round trips by load are timed from when a probe was due; idle is without load, one probe after the other; \
+         floor is what the probing engine measures with nothing in between."
+            .into()
+    })
+}
