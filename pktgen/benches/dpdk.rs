@@ -8,7 +8,7 @@ use pktgen::clock::{Clock, Monotonic};
 use pktgen::counters::Counters;
 use pktgen::engine::{Engine, EngineThread, Phase, PortEngine};
 use pktgen::ports::dpdk::DpdkPort;
-use pktgen::spec::{Addressing, IdlePolicy, PortRoles, Rate, RxSpec, Sizes, TxSpec};
+use pktgen::spec::{Addressing, IdlePolicy, PortRoles, Rate, RxSpec, Sizes, Traffic, TxSpec};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -54,7 +54,15 @@ fn ours(sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
         let (src_ip, dst_ip, src_port, dst_port, flows) = ([198, 18, 0, 1], [198, 18, 0, 2], 1, 2, 1);
         let addressing = Addressing { src_mac, dst_mac, src_ip, dst_ip, src_port, dst_port, flows };
         let (sizes, rate, burst, count) = (Sizes::Fixed(size), Rate::Max, 64, None);
-        let tx = Some(TxSpec { stream: i as u16, sizes, addressing, rate, burst, count });
+        let tx = Some(TxSpec {
+            stream: i as u16,
+            sizes,
+            addressing,
+            rate,
+            burst,
+            count,
+            traffic: Traffic::default(),
+        });
         let roles = PortRoles { tx, rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() };
         engine.add(PortEngine::new(port, &roles, counters[i].clone()).expect("roles that fit"));
     }
@@ -72,7 +80,8 @@ fn ours(sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
 /// testpmd tells once a second how many frames a second each port received; the first second is none.
 fn theirs(place: &Path, sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
     let vdevs = [0, 1].map(|i| format!("net_virtio_user{i},path={}", sockets[i].display()));
-    let more = ["--forward-mode=flowgen", "--stats-period=1", &format!("--txpkts={}", size - 4)].map(str::to_owned);
+    let more =
+        ["--forward-mode=flowgen", "--stats-period=1", &format!("--txpkts={}", size - 4)].map(str::to_owned);
     let mut generator = testpmd(place, "generator", 0, vdevs, &more);
     let told = generator.0.stdout.take().expect("it is a pipe");
     let end = Instant::now() + LIMIT;
