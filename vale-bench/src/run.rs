@@ -60,7 +60,7 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let plan = Plan {
         trials: arms.iter().map(Arm::trials).sum(),
         dataplanes: planes.iter().map(|plane| plane.name().to_owned()).collect(),
-        seed: Some(bench.seed.unwrap_or_else(draw_seed)),
+        seed: Some(bench.order_seed.unwrap_or_else(draw_seed)),
         suite: None,
     };
     let mut document = ResultDocument::new(provenance::manifest(), plan);
