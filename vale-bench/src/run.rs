@@ -1,7 +1,7 @@
 //! A run: brings topologies up on dataplanes, makes the trials interleaved, and ends in a document.
 //!
-//! A [`Job`] is one thing to measure; what is brought up alike makes an [`arm`]. Where there are several arms, a round
-//! goes through all of them in an order drawn by lot, and each is up only while it is measured ([`session`] says
+//! A [`Job`] is one thing to measure; what is brought up alike makes an arm. Where there are several arms, a round
+//! goes through all of them in an order drawn by lot, and each is up only while it is measured (`session` says
 //! why). Whatever happens on the way, what was measured is kept and what was started is ended.
 
 mod arm;
@@ -60,7 +60,7 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let plan = Plan {
         trials: arms.iter().map(Arm::trials).sum(),
         dataplanes: planes.iter().map(|plane| plane.name().to_owned()).collect(),
-        seed: Some(bench.seed.unwrap_or_else(draw_seed)),
+        seed: Some(bench.order_seed.unwrap_or_else(draw_seed)),
         suite: None,
     };
     let mut document = ResultDocument::new(provenance::manifest(), plan);

@@ -2,9 +2,9 @@
 //!
 //! A folder holds documents of any number of runs: results of benchmarks, and documents and baselines of `ci`. What was
 //! measured alike on the same machine makes a series, a point a run. A change is one by
-//! [`change_points`](crate::stats::change_points), over all runs: the last against the one before says nothing on a
+//! [`change_points`], over all runs: the last against the one before says nothing on a
 //! machine whose runs differ by a few percent by themselves. The newest run alone can be no change yet; it is held
-//! against the scatter of the runs since the last change ([`Scatter`](crate::stats::Scatter)).
+//! against the scatter of the runs since the last change ([`Scatter`]).
 //!
 //! Deliberately absent: what to do about it.
 

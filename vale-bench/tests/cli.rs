@@ -12,9 +12,10 @@ use vale_bench::result::{
     Rates, ResultDocument, Throughput, Trial, Warning,
 };
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "v2v",
     "p2p",
+    "suite",
     "tx",
     "rx",
     "ping",

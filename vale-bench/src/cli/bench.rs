@@ -160,7 +160,7 @@ pub struct BenchArgs {
     pub fresh: bool,
     /// What the order of trials is drawn from [default: drawn by lot]
     #[arg(long, value_name = "N", help_heading = "How to measure")]
-    pub seed: Option<u64>,
+    pub order_seed: Option<u64>,
     /// Processors to pin busy threads to, as in 0-3,6; the first is the switch's
     #[arg(long, value_name = "LIST", value_parser = parse_cpus, help_heading = "How to measure")]
     pub pin: Option<CpuList>,

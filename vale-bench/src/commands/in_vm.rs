@@ -68,7 +68,8 @@ pub fn run(args: &InVmArgs) -> Result<(), Fail> {
         let sentence = "--go-on is for ci with its --out, if it has one, in the working directory";
         return Err(Fail::usage(sentence));
     }
-    let deadline = Instant::now() + args.timeout;
+    // Of the command's alone: boots have limits of their own.
+    let mut left = args.timeout;
     loop {
         progress.stage("booting the machine");
         let mut machine = setting.boot(&run_dir, &progress)?;
@@ -77,7 +78,9 @@ pub fn run(args: &InVmArgs) -> Result<(), Fail> {
             checks.prepare(&mut results);
         }
         let command = checks.as_ref().map_or(args.command.clone(), |checks| checks.command(setting.lost > 0));
-        let ended = machine.attend(&command, &setting, deadline, &mut results);
+        let begun = Instant::now();
+        let ended = machine.attend(&command, &setting, begun + left, &mut results);
+        left = left.saturating_sub(begun.elapsed());
         let End { result, lost } = machine.end(args, ended);
         let (Some(checks), Some(how)) = (&checks, lost) else { return result };
         let Some(lost) = checks.lost(&results, &how.sentence, &how.lines)? else { return result };

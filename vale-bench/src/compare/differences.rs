@@ -2,7 +2,7 @@
 //!
 //! What decides rates and is seldom what one wants to learn about (the processor, the host's kernel, what runs the
 //! guests and how large they are) is refused. What may well be the thing under test (the program, QEMU, netmap's
-//! module, rings) is told. [`FIELDS`] is the list; a field is called as it is in the manifest.
+//! module, rings) is told. `FIELDS` is the list; a field is called as it is in the manifest.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use super::Input;
 use super::differences::Difference;
 use super::published::Beside;
 use crate::report::figure;
-use crate::result::{Accelerator, Direction, FrameSize, Offered, Tool, Trial};
+use crate::result::{Accelerator, Arrivals, Direction, FlowOrder, FrameSize, Load, Offered, Tool, Trial};
 use crate::stats::Interval;
 
 /// Names the schema of a document.
@@ -72,6 +72,10 @@ pub struct Conditions {
     pub offered: Offered,
     /// Flows of each sender.
     pub flows: u32,
+    /// What the load was like beyond that, without what was drawn at random; null for the plainest, flows in turn at
+    /// even times.
+    #[serde(default)]
+    pub load: Option<Load>,
 }
 
 impl Conditions {
@@ -84,6 +88,7 @@ impl Conditions {
             direction: trial.direction,
             offered: trial.offered,
             flows: trial.flows,
+            load: trial.load.clone().and_then(beyond_plain),
         }
     }
 
@@ -100,8 +105,40 @@ impl Conditions {
         if self.flows > 1 {
             parts.push(figure::count(self.flows, "flow"));
         }
+        parts.extend(self.load.iter().flat_map(words));
         parts.join(", ")
     }
+}
+
+/// A load that is not the plainest. What it was drawn from may differ from run to run.
+fn beyond_plain(load: Load) -> Option<Load> {
+    let plain = load.arrivals == Arrivals::Constant
+        && load.flow_order == FlowOrder::RoundRobin
+        && load.src_macs <= 1
+        && load.src.is_none()
+        && load.dst.is_none()
+        && load.pcap.is_none();
+    (!plain).then_some(Load { seed: 0, ..load })
+}
+
+fn words(load: &Load) -> Vec<String> {
+    let arrivals = match load.arrivals {
+        Arrivals::Constant => None,
+        Arrivals::Poisson => Some("Poisson arrivals".into()),
+        Arrivals::Bursts { frames } => Some(format!("bursts of {frames}")),
+    };
+    let order = match load.flow_order {
+        FlowOrder::RoundRobin => None,
+        FlowOrder::Random => Some("flows at random".into()),
+        FlowOrder::Zipf { exponent } => Some(format!("flows by Zipf's law ({})", figure::shortest(exponent))),
+    };
+    let range = |what: &str, range: &Option<String>| range.as_ref().map(|range| format!("{what} {range}"));
+    let macs = (load.src_macs > 1).then(|| format!("{} source addresses", load.src_macs));
+    let file = load.pcap.as_ref().map(|file| format!("frames of {}", file.file));
+    [arrivals, order, range("from", &load.src), range("to", &load.dst), macs, file]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// What is compared.

@@ -139,6 +139,21 @@ fn latency_is_better_when_it_is_less() {
 }
 
 #[test]
+fn loads_are_matched_but_not_what_they_were_drawn_from() {
+    use crate::result::{Arrivals, Load};
+    let with = |arrivals: Arrivals, seed: u64| {
+        let mut all = trials("uvale", 64, &OLD);
+        all.iter_mut().for_each(|trial| trial.load = Some(Load { arrivals, seed, ..Load::default() }));
+        all
+    };
+    let compare = |old: Vec<Trial>, new: Vec<Trial>| files(&[input("a", old), input("b", new)], &options());
+    let document = compare(with(Arrivals::Poisson, 1), with(Arrivals::Poisson, 2)).unwrap();
+    assert!(shown(&document).contains("as fast as possible, Poisson arrivals"));
+    compare(trials("uvale", 64, &OLD), with(Arrivals::Constant, 9)).unwrap();
+    assert!(compare(with(Arrivals::Poisson, 1), with(Arrivals::Bursts { frames: 9 }, 1)).is_err());
+}
+
+#[test]
 fn what_is_surely_below_the_limit_is_marked() {
     let compare = |new: &[u64]| {
         let options = Options { fail_below: Some(0.95), ..options() };

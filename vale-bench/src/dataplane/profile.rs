@@ -1,7 +1,7 @@
 //! A vhost-user switch that a file describes: how it is started, when it is ready, how ports are made and joined,
 //! what it counts, how it ends.
 //!
-//! The file is TOML ([`document`]) with variables in its texts ([`template`]). It is read and checked whole before
+//! The file is TOML (`document`) with variables in its texts (`template`). It is read and checked whole before
 //! anything is started.
 
 mod document;

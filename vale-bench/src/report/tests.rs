@@ -60,6 +60,23 @@ vale-virtio   1518  1.18  1.09..1.27     14.5    1.67    12.4     123   0.37
 }
 
 #[test]
+fn from_five_rounds_on_ratios_have_intervals() {
+    let rounds = |name: &str, rates: [u64; 5]| {
+        let rates = rates.into_iter().enumerate();
+        rates.map(|(i, rate)| trial(name, 64, i as u32 + 1, rate * 1000, 0)).collect::<Vec<_>>()
+    };
+    // The machine is slow in every other round, and both dataplanes with it.
+    let uvale = [3000, 1500, 3100, 1550, 3050];
+    let trials = [rounds("uvale", uvale), rounds("vale", uvale.map(|rate| rate / 2))].concat();
+    let text = render(&document(&["uvale", "vale"], trials), Format::Table);
+    let row = |name: &str| text.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(row("vale ").ends_with(" 0.50  0.50..0.50"), "{text}");
+    assert!(row("uvale").ends_with(" 1.00           -"), "{text}");
+    assert!(text.replace('\n', " ").contains("Ratios are to uvale, with 95 % intervals"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
 fn a_short_table_has_only_the_columns_it_needs() {
     let text = render(&document(&["uvale"], vec![trial("uvale", 64, 1, 3_000_000, 0)]), Format::Table);
     let mut lines = text.lines();
@@ -119,6 +136,21 @@ fn what_is_missing_is_said() {
         assert!(text.contains("Incomplete: 12 of 20 trials were made (interrupted)."), "{text}");
         assert!(text.contains("Not run: v2v on vale: there is no /dev/netmap; load netmap.ko."), "{text}");
     }
+    document.failed = vec![crate::result::Failed {
+        scenario: "v2v".into(),
+        dataplane: "testpmd".into(),
+        repeat: 2,
+        reason: "cannot bring up testpmd: it ended with 1; its output ended with\nEAL: no   hugepages".into(),
+    }];
+    let text = render(&document, Format::Table);
+    assert!(
+        text.contains("! Failed: v2v on testpmd in round 2: cannot bring up testpmd: it ended"),
+        "{text}"
+    );
+    assert!(text.contains("\n    EAL: no   hugepages\n"), "{text}");
+    let text = render(&document, Format::Markdown);
+    assert!(text.contains("its output ended with\n\n      EAL: no   hugepages\n"), "{text}");
+    document.failed.clear();
     document.trials.clear();
     document.incomplete = None;
     document.skipped.clear();

@@ -276,6 +276,18 @@ pub(crate) fn full_document() -> ResultDocument {
     document.searches = vec![searched];
     document.warnings = every_warning();
     document.incomplete = Some("interrupted".into());
+    document.plan.seed = Some(7);
+    document.plan.suite = Some(SuitePlan {
+        name: "quick".into(),
+        text: "[[run]]\nscenario = \"p2p\"\n".into(),
+        resumed_at: vec!["2026-11-22T18:52:00Z".into()],
+    });
+    document.failed = vec![Failed {
+        scenario: "v2v".into(),
+        dataplane: "testpmd".into(),
+        repeat: 2,
+        reason: "testpmd ended with 1:\nEAL: no".into(),
+    }];
     document.skipped =
         vec![Skipped { scenario: "v2v".into(), dataplane: "vale".into(), reason: "no /dev/netmap".into() }];
     document.manifest.host.netmap = Some(NetmapModule::default());

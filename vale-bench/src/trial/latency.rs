@@ -62,7 +62,8 @@ pub(super) fn measure(
     progress.stage("latency");
     let probes = Probes { spec, flows: probing(&spec.flows), length: plan.length, interrupt };
     let floor = probes.floor(lab)?;
-    let idle = probes.idle(lab, warnings)?;
+    let mut lost = Lost::default();
+    let idle = probes.idle(lab, &mut lost)?;
     let mut under_load = Vec::new();
     for &percent in &plan.at_percent {
         progress.stage(&format!("latency at {percent} %"));
@@ -70,10 +71,29 @@ pub(super) fn measure(
         let offered: Vec<f64> = found_pps.iter().map(part).collect();
         // Where nothing arrived there is no load to be a part of.
         if offered.iter().all(|&pps| pps >= 2.0 && pps <= *pktgen::pace::PPS.end()) {
-            under_load.push(probes.loaded(lab, percent, offered, warnings)?);
+            under_load.push(probes.loaded(lab, percent, offered, &mut lost)?);
         }
     }
+    let Lost { lost, sent } = lost;
+    warnings.extend((lost > 0).then_some(Warning::ProbesLost { lost, sent }));
     Ok(Latencies { idle, under_load, floor })
+}
+
+/// Probes of a trial, in all measurements.
+#[derive(Debug, Default)]
+struct Lost {
+    lost: u64,
+    sent: u64,
+}
+
+impl Lost {
+    /// Adds those of one measurement. Returns how many of them did not come back.
+    fn add(&mut self, reports: &[PortReport]) -> u64 {
+        let lost = pings(reports).map(|ping| ping.lost).sum();
+        self.lost += lost;
+        self.sent += pings(reports).map(|ping| ping.sent).sum::<u64>();
+        lost
+    }
 }
 
 /// The flows whose round trips are measured, with their numbers: of a pair that sends both ways, the way forth.
@@ -133,11 +153,11 @@ impl Probes<'_> {
     }
 
     /// Round trips on an otherwise idle dataplane, the next when one is back.
-    fn idle(&self, lab: &mut Lab, warnings: &mut Vec<Warning>) -> Result<Option<Latency>, Fail> {
+    fn idle(&self, lab: &mut Lab, lost: &mut Lost) -> Result<Option<Latency>, Fail> {
         let mut roles = vec![PortRoles::default(); lab.ports.len()];
         self.add(lab, &mut roles, None);
         let (reports, _) = self.send(lab, roles, Duration::ZERO)?;
-        let lost = lost_probes(&reports, warnings);
+        let lost = lost.add(&reports);
         Latency::merge(pings(&reports).map(|ping| ping.histogram.as_str()), lost).map_err(Fail::failed)
     }
 
@@ -147,7 +167,7 @@ impl Probes<'_> {
         lab: &mut Lab,
         percent: f64,
         offered_pps: Vec<f64>,
-        warnings: &mut Vec<Warning>,
+        lost: &mut Lost,
     ) -> Result<LoadedLatency, Fail> {
         let spec = self.spec;
         let load = spec.load.without_times();
@@ -165,7 +185,7 @@ impl Probes<'_> {
         }
         self.add(lab, &mut roles, Some(probe_pps));
         let (reports, received_mpps) = self.send(lab, roles, Duration::from_millis(SETTLE_MS.into()))?;
-        let lost = lost_probes(&reports, warnings);
+        let lost = lost.add(&reports);
         let sum = |of: &dyn Fn(&PortReport) -> u64| reports.iter().map(of).sum::<u64>();
         let sent = sum(&|report| report.tx.as_ref().map_or(0, |tx| tx.sent.saturating_sub(tx.unsent)));
         let received = sum(&|report| report.rx.as_ref().map_or(0, |rx| rx.received));
@@ -210,14 +230,6 @@ impl Probes<'_> {
 
 fn pings(reports: &[PortReport]) -> impl Iterator<Item = &pktgen::spec::PingReport> {
     reports.iter().filter_map(|report| report.ping.as_ref())
-}
-
-/// Probes that did not come back, with a warning if there are any.
-fn lost_probes(reports: &[PortReport], warnings: &mut Vec<Warning>) -> u64 {
-    let lost = pings(reports).map(|ping| ping.lost).sum();
-    let sent = pings(reports).map(|ping| ping.sent).sum();
-    warnings.extend((lost > 0).then_some(Warning::ProbesLost { lost, sent }));
-    lost
 }
 
 #[cfg(test)]

@@ -70,6 +70,15 @@ mod tests {
             top: vec![udp, arp, icmp],
             ..Default::default()
         };
-        insta::assert_snapshot!(lines(&report).join("\n"), @"");
+        insta::assert_snapshot!(lines(&report).join("\n"), @r"
+        3 flows
+        frame size in bytes: min 64  p50 64  p90 64  p99 64  max 64
+        frames a flow:       min 0  p50 0  p90 0  p99 0  max 0
+        frames/s a flow:     min 0  p50 0  p90 0  p99 0  max 0
+        2 frames of further flows, which were not told apart
+        UDP 10.0.0.1:1234 -> 10.1.0.1:80: 10 frames, 640 bytes, 5 frames/s
+        EtherType 0x0806: 10 frames, 640 bytes, 5 frames/s
+        ICMP 10.0.0.1 -> 10.1.0.1: 10 frames, 640 bytes, 5 frames/s
+        ");
     }
 }

@@ -51,7 +51,7 @@ fn mistakes_are_told_with_line_column_and_the_nearest_key() {
         ("\"server\"", "\"sever\"", &["one.toml:5:10:", "did you mean `server`?"]),
         ("tested = false\n", "", &["one.toml", "missing field `tested`"]),
         ("tested = false", "tested = \"no\"", &["one.toml:4:10:", "boolean"]),
-        ("${cpu}", "${cpuu}", &["one.toml:10:47:", "${cpuu}", "did you mean ${cpu}?"]),
+        ("${cpu}", "${cpuu}", &["one.toml:10:45:", "${cpuu}", "did you mean ${cpu}?"]),
         ("${socket}", "${devices}", &["one.toml:8:22:", "${devices}"]),
         ("${dir}/socket", "${dir/socket", &["one.toml:12:10:", "${ without its }"]),
         ("'rx (\\d+)'", "'rx \\d+'", &["one.toml:15:9:", "one group"]),
