@@ -142,7 +142,8 @@ fn log(least: f64, most: f64, room: usize) -> Span {
 
 fn nines(most: f64, room: usize) -> Span {
     let high = nine(most).max(1.0);
-    let whole = high.floor() as usize;
+    // 0.999 is a hair less than three nines to a computer.
+    let whole = (high + 1e-9).floor() as usize;
     // Their labels are short at first: a few more than elsewhere can be told apart.
     let every = whole.div_ceil((room + 1).max(3)).max(1);
     let mut ticks = vec![(0.0, "0 %".to_owned())];
