@@ -10,7 +10,10 @@ use crate::result::{Latency, LoadedLatency, Trial};
 use crate::stats::median;
 
 /// The times that are shown against load.
-const TIMES: [(&str, fn(&Latency) -> u64); 2] = [("p50", |l| l.p50_ns), ("p99", |l| l.p99_ns)];
+/// One of the times of a distribution.
+type Percentile = fn(&Latency) -> u64;
+
+const TIMES: [(&str, Percentile); 2] = [("p50", |l| l.p50_ns), ("p99", |l| l.p99_ns)];
 
 /// The loads of a cell, in percent, ascending.
 fn percents(cell: &Cell<'_>) -> Vec<f64> {

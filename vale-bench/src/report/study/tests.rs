@@ -1,7 +1,7 @@
 //! Who competes with whom, and where.
 
 use super::*;
-use crate::result::ResultDocument;
+use crate::result::{Direction, ResultDocument};
 use crate::result::tests::{document, trial};
 
 fn kept(documents: Vec<(&str, ResultDocument)>) -> Vec<Kept> {
