@@ -5,11 +5,9 @@
 mod fixture;
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use fixture::{
-    Bench, END_DEADLINE, READY_DEADLINE, RUN_DEADLINE, Running, Testpmd, count, end_report, has_dpdk,
-};
+use fixture::{Bench, READY_DEADLINE, RUN_DEADLINE, Running, Testpmd, count, end_report, has_dpdk};
 use guest::client::Client;
 use guest::wire::{self, Driver, Interface, Reply, Request};
 use pktgen::engine::Phase;
@@ -249,10 +247,18 @@ fn a_guest_says_that_its_switch_is_gone() {
     guest.prepare(sender());
     guest.enter(Phase::Receive);
     testpmd.kill();
-    std::thread::sleep(END_DEADLINE / 4);
+    guest.enter(Phase::Send);
+    // Once its ring is full it looks why.
+    let end = Instant::now() + ANSWER_DEADLINE;
     let Guest { vm, client } = &mut guest;
-    let answer =
-        client.ask("enter", &Request::Phase { phase: Phase::Send }, ANSWER_DEADLINE, &mut || vm.alive());
+    let answer = loop {
+        let again = Request::Phase { phase: Phase::Send };
+        let answer = client.ask("go on", &again, ANSWER_DEADLINE, &mut || vm.alive());
+        if answer.is_err() || Instant::now() >= end {
+            break answer;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     let error = answer.unwrap_err().to_string();
     assert!(error.contains("its link went down"), "{error}\n{}", vm.evidence());
     drop(guest);

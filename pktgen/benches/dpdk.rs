@@ -53,16 +53,9 @@ fn ours(sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
         let (src_mac, dst_mac) = ([2, 0, 0, 0, 0, i as u8], [2, 0, 0, 0, 0, 1 - i as u8]);
         let (src_ip, dst_ip, src_port, dst_port, flows) = ([198, 18, 0, 1], [198, 18, 0, 2], 1, 2, 1);
         let addressing = Addressing { src_mac, dst_mac, src_ip, dst_ip, src_port, dst_port, flows };
-        let (sizes, rate, burst, count) = (Sizes::Fixed(size), Rate::Max, 64, None);
-        let tx = Some(TxSpec {
-            stream: i as u16,
-            sizes,
-            addressing,
-            rate,
-            burst,
-            count,
-            traffic: Traffic::default(),
-        });
+        let (sizes, rate, burst, count, traffic) =
+            (Sizes::Fixed(size), Rate::Max, 64, None, Traffic::default());
+        let tx = Some(TxSpec { stream: i as u16, sizes, addressing, rate, burst, count, traffic });
         let roles = PortRoles { tx, rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() };
         engine.add(PortEngine::new(port, &roles, counters[i].clone()).expect("roles that fit"));
     }

@@ -90,15 +90,17 @@ pub fn carry_out(
     document.incomplete = None;
     let mut session = Session::new(arms, vm, &mut document, output, &run_dir, interrupt, &progress);
     let measured = session.measure();
+    let began = session.began();
     progress.finish();
     if let Err(fail) = &measured {
         document.incomplete = Some(fail.to_string());
     }
-    let nothing = document.trials.is_empty()
-        && document.searches.is_empty()
-        && document.skipped.is_empty()
-        && document.failed.is_empty();
-    let shown = if nothing { output.keep(&document) } else { output.finish(&document) };
+    let shown = match document.trials.is_empty() && document.searches.is_empty() {
+        false => output.finish(&document),
+        true if began => output.keep(&document),
+        // Nothing came up, so what the file holds, of an earlier run perhaps, is worth more than what there is now.
+        true => Ok(()),
+    };
     measured.and(shown)
 }
 

@@ -222,7 +222,7 @@ fn what_makes_no_sense_is_refused() {
         ("compare", "<FILE>"),
         ("compare old.json new.json --confidence 95", "write 0.5 to 0.999"),
         ("compare old.json new.json --fail-below=-1", "--fail-below"),
-        ("compare old.json new.json --to uvale", "--to names a dataplane"),
+        ("compare old.json new.json --to uvale", "--by <WHAT>"),
         ("compare old.json --published nosuch", "there is software-switches-2019"),
         ("published nosuch", "there is software-switches-2019"),
         ("trend nosuch/", "cannot read nosuch/"),

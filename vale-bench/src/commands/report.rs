@@ -53,7 +53,7 @@ fn texts(args: &ReportArgs) -> Vec<(ExportFormat, &Path)> {
 fn read(files: &[PathBuf]) -> Result<Vec<Kept>, Fail> {
     let read = files.iter().map(|file| Ok((file.clone(), ResultDocument::read(file)?)));
     let documents: Vec<_> = read.collect::<Result<_, FileError>>().or_exit(Exit::Usage)?;
-    if documents.iter().all(|(_, document)| document.trials.is_empty()) {
+    if documents.iter().all(|(_, document)| document.trials.is_empty() && document.searches.is_empty()) {
         let names: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         let sentence = match names.as_slice() {
             [only] => format!("{only} has no trial, so there is nothing to report"),

@@ -20,24 +20,9 @@ pub(super) struct Csv;
 impl Report for Csv {
     fn write(&self, document: &ResultDocument, _: &View, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut writer = ::csv::Writer::from_writer(out);
-        let header = COLUMNS.iter().map(|(name, _)| name).chain(SEARCH_COLUMNS.iter().map(|(name, _)| name));
-        writer.write_record(header).map_err(io_error)?;
-        let of_searches = document.searches.iter().flat_map(|search| &search.trials).map(|trial| &trial.raw);
-        for trial in document.trials.iter().chain(of_searches) {
-            let row = COLUMNS.iter().map(|(_, cell)| cell(document, trial));
-            let row = row.chain(SEARCH_COLUMNS.iter().map(|_| String::new()));
+        writer.write_record(header()).map_err(io_error)?;
+        for row in rows(document) {
             writer.write_record(row).map_err(io_error)?;
-        }
-        for search in &document.searches {
-            let alike = search.trials.first().map(|trial| &trial.raw);
-            for result in &search.results {
-                let row = COLUMNS.iter().map(|(name, cell)| match alike {
-                    Some(trial) if CIRCUMSTANCES.contains(name) => cell(document, trial),
-                    _ => String::new(),
-                });
-                let row = row.chain(SEARCH_COLUMNS.iter().map(|(_, cell)| cell(search, result)));
-                writer.write_record(row).map_err(io_error)?;
-            }
         }
         writer.flush()?;
         Ok(())
@@ -48,17 +33,39 @@ impl Report for Csv {
 impl Export for Csv {
     fn write(&self, results: &[Kept], _: &Selection, out: &mut dyn Write) -> Result<(), ReportError> {
         let mut writer = ::csv::Writer::from_writer(out);
-        let names = COLUMNS.iter().map(|(name, _)| *name);
-        writer.write_record(["document"].into_iter().chain(names)).map_err(io_error)?;
+        writer.write_record(["document"].into_iter().chain(header())).map_err(io_error)?;
         for kept in results {
-            for trial in &kept.document.trials {
-                let cells = COLUMNS.iter().map(|(_, cell)| cell(&kept.document, trial));
-                writer.write_record([kept.name.clone()].into_iter().chain(cells)).map_err(io_error)?;
+            for row in rows(&kept.document) {
+                writer.write_record([kept.name.clone()].into_iter().chain(row)).map_err(io_error)?;
             }
         }
         writer.flush()?;
         Ok(())
     }
+}
+
+fn header() -> impl Iterator<Item = &'static str> {
+    COLUMNS.iter().map(|(name, _)| *name).chain(SEARCH_COLUMNS.iter().map(|(name, _)| *name))
+}
+
+/// A row for every trial, those of searches among them, then one for every goal of every search.
+fn rows(document: &ResultDocument) -> impl Iterator<Item = Vec<String>> {
+    let of_searches = document.searches.iter().flat_map(|search| &search.trials).map(|trial| &trial.raw);
+    let of_trials = document.trials.iter().chain(of_searches).map(move |trial| {
+        let row = COLUMNS.iter().map(|(_, cell)| cell(document, trial));
+        row.chain(SEARCH_COLUMNS.iter().map(|_| String::new())).collect()
+    });
+    let of_goals = document.searches.iter().flat_map(move |search| {
+        let alike = search.trials.first().map(|trial| &trial.raw);
+        search.results.iter().map(move |result| {
+            let row = COLUMNS.iter().map(|(name, cell)| match alike {
+                Some(trial) if CIRCUMSTANCES.contains(name) => cell(document, trial),
+                _ => String::new(),
+            });
+            row.chain(SEARCH_COLUMNS.iter().map(|(_, cell)| cell(search, result))).collect()
+        })
+    });
+    of_trials.chain(of_goals)
 }
 
 /// Writes a row for every raw window: what the trial was, when the window was, what was counted in it.
@@ -71,10 +78,13 @@ impl Export for Windows {
         let header = ["document"].into_iter().chain(keys().map(|(name, _)| *name));
         writer.write_record(header.chain(WINDOW_COLUMNS.map(|(name, _)| name))).map_err(io_error)?;
         for kept in results {
-            for trial in &kept.document.trials {
+            let searches = kept.document.searches.iter().flat_map(|search| &search.trials);
+            for trial in kept.document.trials.iter().chain(searches.map(|trial| &trial.raw)) {
                 let key: Vec<String> = keys().map(|(_, cell)| cell(&kept.document, trial)).collect();
+                let lost = trial.lost_by_window();
                 for (index, window) in trial.windows.iter().enumerate() {
-                    let cells = WINDOW_COLUMNS.map(|(_, cell)| cell(index, window));
+                    let lost = [index.checked_sub(1), Some(index)].map(|at| at.map_or(0, |at| lost[at]));
+                    let cells = WINDOW_COLUMNS.map(|(_, cell)| cell(index, window, lost[1] - lost[0]));
                     let row = [&kept.name].into_iter().chain(&key).chain(&cells);
                     writer.write_record(row).map_err(io_error)?;
                 }
@@ -86,7 +96,7 @@ impl Export for Windows {
 }
 
 /// What says which trial a window belongs to.
-const WINDOW_KEYS: [&str; 11] = [
+const WINDOW_KEYS: [&str; 14] = [
     "scenario",
     "dataplane",
     "accelerator",
@@ -98,18 +108,23 @@ const WINDOW_KEYS: [&str; 11] = [
     "repeat",
     "order",
     "flows",
+    "offered_pps",
+    "offered_l1_bps",
+    "offered_l2_bps",
 ];
 
 /// Makes one cell of a window.
-type WindowCell = fn(usize, &Window) -> String;
+type WindowCell = fn(usize, &Window, u64) -> String;
 
-const WINDOW_COLUMNS: [(&str, WindowCell); 6] = [
-    ("window", |index, _| (index + 1).to_string()),
-    ("start_ns", |_, w| w.start_ns.to_string()),
-    ("end_ns", |_, w| w.end_ns.to_string()),
-    ("sent_frames", |_, w| w.ports.iter().map(|port| port.tx_frames).sum::<u64>().to_string()),
-    ("received_frames", |_, w| w.ports.iter().map(|port| port.rx_frames).sum::<u64>().to_string()),
-    ("rate_mpps", |_, w| w.rx_mpps().to_string()),
+/// From the window's index, the window, and what of the frames sent in it never arrived.
+const WINDOW_COLUMNS: [(&str, WindowCell); 7] = [
+    ("window", |index, _, _| (index + 1).to_string()),
+    ("start_ns", |_, w, _| w.start_ns.to_string()),
+    ("end_ns", |_, w, _| w.end_ns.to_string()),
+    ("sent_frames", |_, w, _| w.ports.iter().map(|port| port.tx_frames).sum::<u64>().to_string()),
+    ("received_frames", |_, w, _| w.ports.iter().map(|port| port.rx_frames).sum::<u64>().to_string()),
+    ("lost_frames", |_, _, lost| lost.to_string()),
+    ("rate_mpps", |_, w, _| w.rx_mpps().to_string()),
 ];
 
 /// Keeps the kind of an output error, so that a closed pipe is told from a full disk.

@@ -9,7 +9,8 @@ mod chain;
 mod cost;
 mod headline;
 mod latency;
-mod load;
+mod loaded;
+mod search;
 mod sizes;
 mod time;
 
@@ -23,13 +24,16 @@ use crate::stats::Summary;
 pub(super) use headline::sentence;
 
 /// Every kind of figure by its name, and what it shows.
-pub const KINDS: [(&str, &str); 8] = [
+pub const KINDS: [(&str, &str); 11] = [
     ("headline", "competitors side by side, one frame size a scenario"),
+    ("search", "throughput found by searches, for every goal"),
+    ("search-trials", "loss at every load that a search tried"),
     ("throughput", "received frames and bits by frame size"),
     ("latency", "round trips by percentile"),
     ("latency-load", "round trips against load"),
+    ("latency-loads", "round trips by percentile, for every load"),
     ("chain", "throughput against the number of guests"),
-    ("cost", "processor time of the switch for each frame"),
+    ("cost", "processor time for each frame"),
     ("rate-time", "received frames over time"),
     ("loss-time", "lost frames over time"),
 ];
@@ -90,10 +94,12 @@ impl Table {
 /// Every figure that the documents have something for, in the order of a report.
 pub(super) fn all(study: &Study<'_>) -> Vec<Exhibit> {
     let mut exhibits: Vec<Exhibit> = headline::exhibit(study).into_iter().collect();
+    exhibits.extend(search::exhibits(study));
     exhibits.extend(chain::exhibits(study));
-    exhibits.extend(load::exhibits(study));
     for panel in &study.panels {
         exhibits.extend(sizes::exhibit(study, panel));
+        exhibits.extend(loaded::against(study, panel));
+        exhibits.extend(loaded::percentiles(study, panel));
         exhibits.extend(latency::exhibit(study, panel));
         exhibits.extend(cost::exhibit(study, panel));
         exhibits.extend(time::rate(study, panel));

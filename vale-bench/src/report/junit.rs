@@ -11,7 +11,7 @@ use super::export::{Export, Selection};
 use super::group::{Row, Section, sections};
 use super::kept::Kept;
 use super::{ReportError, figure, text};
-use crate::result::Warning;
+use crate::result::{SearchRecord, Warning};
 
 /// Writes JUnit XML.
 pub(super) struct Junit;
@@ -40,11 +40,21 @@ fn suite(kept: &Kept) -> TestSuite {
         let name = text::plain(&format!("{} on {}", skipped.scenario, skipped.dataplane));
         suite.add_test_case(TestCase::new(name, status));
     }
+    suite.add_test_cases(kept.document.searches.iter().map(search));
+    for failed in &kept.document.failed {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_type("failed");
+        status.set_message(text::plain(&failed.reason));
+        let name = format!("{} on {}, round {}", failed.scenario, failed.dataplane, failed.repeat);
+        suite.add_test_case(TestCase::new(text::plain(&name), status));
+    }
     if let Some(reason) = &kept.document.incomplete {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_type("incomplete");
         let made = figure::count(kept.document.plan.trials, "trial");
-        let made = format!("{} of {made} were made: {}", kept.document.trials.len(), text::plain(reason));
+        let searches = kept.document.searches.iter().filter(|search| search.incomplete.is_none());
+        let ended = kept.document.trials.len() + searches.count();
+        let made = format!("{ended} of {made} were made: {}", text::plain(reason));
         status.set_message(made);
         suite.add_test_case(TestCase::new("all trials were made", status));
     }
@@ -79,6 +89,36 @@ fn case(section: &Section<'_>, row: &Row<'_>) -> TestCase {
     sentences.dedup();
     if !sentences.is_empty() {
         case.set_system_out(sentences.join("\n"));
+    }
+    case
+}
+
+/// A search, which is in error where it ended before it knew enough.
+fn search(record: &SearchRecord) -> TestCase {
+    let mut status = match &record.incomplete {
+        None => TestCaseStatus::success(),
+        Some(_) => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    if let Some(reason) = &record.incomplete {
+        status.set_type("incomplete");
+        status.set_message(text::plain(reason));
+    }
+    let (dataplane, size) = (&record.dataplane.name, &record.frame_size.label);
+    let direction = figure::direction(record.direction);
+    let name = format!(
+        "{}: {dataplane}, {size} bytes, {}, {} guests, {direction}, search {}",
+        record.method.label(),
+        record.scenario,
+        record.vms,
+        record.repeat
+    );
+    let mut case = TestCase::new(text::plain(&name), status);
+    case.set_classname(text::plain(&format!("vale-bench.{}", record.scenario)));
+    case.set_time(Duration::try_from_secs_f64(record.elapsed_s).unwrap_or_default());
+    for result in &record.results {
+        let Some(load_pps) = result.throughput_pps() else { continue };
+        let name = text::plain(&format!("{}_mpps", result.goal.name));
+        case.properties.push(Property::new(name, record.rates(load_pps).rate_mpps.to_string()));
     }
     case
 }

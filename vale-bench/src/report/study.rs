@@ -9,9 +9,9 @@
 use std::collections::BTreeSet;
 
 use super::kept::Kept;
-use super::{figure, text};
-use crate::result::{Accelerator, Dataplane, Direction, Offered, Trial};
-use crate::stats::Summary;
+use super::{figure, load, text};
+use crate::result::{Accelerator, Dataplane, Offered, Trial};
+use crate::stats::{Interval, Summary, ratio_interval};
 
 /// One competitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub(super) struct Panel<'a> {
 pub(super) struct Study<'a> {
     /// The documents.
     pub(super) results: &'a [Kept],
+    /// Who takes part.
+    field: Field<'a>,
     /// The competitors; ratios are to the first.
     pub(super) arms: Vec<Arm>,
     /// In the order in which their first trials were made.
@@ -117,11 +119,12 @@ impl<'a> Panel<'a> {
         } else if trial.ports.len() > 2 {
             parts.push(format!("{} ports", trial.ports.len()));
         }
-        parts.push(direction(trial.direction).into());
-        parts.push(offered(&trial.offered));
+        parts.push(figure::direction(trial.direction).into());
+        parts.push(figure::offered(trial.offered));
         if trial.flows > 1 {
             parts.push(figure::count(trial.flows, "flow"));
         }
+        parts.extend(trial.load.iter().flat_map(load::words).map(|words| text::plain(&words)));
         parts.join(", ")
     }
 
@@ -144,6 +147,7 @@ impl<'a> Panel<'a> {
         if trial.flows > 1 {
             parts.push(format!("{}flows", trial.flows));
         }
+        parts.extend(trial.load.iter().flat_map(load::words));
         text::slug(&parts.join("-"))
     }
 }
@@ -161,52 +165,34 @@ pub(super) fn scenario(name: &str) -> String {
     format!("{words} ({name})")
 }
 
-/// One way or both, in words.
-pub(super) fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Uni => "one way",
-        Direction::Bidi => "both ways",
-    }
-}
-
-/// The load, in words.
-pub(super) fn offered(offered: &Offered) -> String {
-    match offered {
-        Offered::Max => "as fast as possible".into(),
-        Offered::Pps { rate_pps } => format!("{}pps offered", figure::scaled(*rate_pps)),
-        Offered::L1 { rate_l1_bps } => format!("{}bps (L1) offered", figure::scaled(*rate_l1_bps)),
-        Offered::L2 { rate_l2_bps } => format!("{}bps (L2) offered", figure::scaled(*rate_l2_bps)),
-    }
-}
-
 /// Whether two trials belong to one panel.
 fn same_panel(a: &Trial, b: &Trial) -> bool {
-    same_load_aside(a, b) && a.offered == b.offered
-}
-
-/// Whether two trials differ at most in load, frame size and competitor.
-pub(super) fn same_load_aside(a: &Trial, b: &Trial) -> bool {
-    same_guests_aside(a, b) && a.vms == b.vms && a.ports.len() == b.ports.len()
+    same_guests_aside(a, b) && a.vms == b.vms && a.ports.len() == b.ports.len() && a.offered == b.offered
 }
 
 /// Whether two trials differ at most in the number of guests and ports, load, frame size and competitor.
 pub(super) fn same_guests_aside(a: &Trial, b: &Trial) -> bool {
-    a.scenario == b.scenario && a.direction == b.direction && a.flows == b.flows
+    a.scenario == b.scenario && a.direction == b.direction && a.flows == b.flows && a.load == b.load
 }
 
 impl<'a> Study<'a> {
-    /// Lays out all trials of `results`.
+    /// Lays out all trials of `results`. Searches have arms, and no panels: their loads differ.
     pub(super) fn new(results: &'a [Kept]) -> Study<'a> {
         let trials = || {
             let all = results.iter().enumerate();
             all.flat_map(|(source, kept)| kept.document.trials.iter().map(move |trial| (source, trial)))
         };
-        let field = Field::new(trials());
-        let mut study = Study { results, arms: field.arms(results), panels: Vec::new() };
+        // The first trial of a search is as fast as possible, or as fast as any other of its kind.
+        let searches = results.iter().enumerate().flat_map(|(source, kept)| {
+            let first = kept.document.searches.iter().filter_map(|search| search.trials.first());
+            first.map(move |trial| (source, &trial.raw))
+        });
+        let field = Field::new(trials().chain(searches));
+        let arms = field.arms(results);
+        let mut study = Study { results, field, arms, panels: Vec::new() };
         for (source, trial) in trials() {
-            let arm = field.arm(source, &trial.dataplane);
-            let known = study.arms.iter().position(|known| known.is(&arm));
-            study.place(source, trial, known.expect("every trial was looked at for arms"));
+            let arm = study.arm_of(source, &trial.dataplane).expect("every trial was looked at for arms");
+            study.place(source, trial, arm);
         }
         for panel in &mut study.panels {
             panel.cells.sort_by(|a, b| {
@@ -215,6 +201,12 @@ impl<'a> Study<'a> {
             });
         }
         study
+    }
+
+    /// The arm of what was measured with `dataplane` in document `source`.
+    pub(super) fn arm_of(&self, source: usize, dataplane: &Dataplane) -> Option<usize> {
+        let arm = self.field.arm(source, dataplane);
+        self.arms.iter().position(|known| known.is(&arm))
     }
 
     fn place(&mut self, source: usize, trial: &'a Trial, arm: usize) {
@@ -238,13 +230,45 @@ impl<'a> Study<'a> {
         self.arms.get(arm).map_or("", |arm| &arm.label)
     }
 
+    /// The first arm at the size of `cell`, which is another.
+    fn reference<'b>(&self, panel: &'b Panel<'a>, cell: &'b Cell<'a>) -> Option<&'b Cell<'a>> {
+        panel.at(cell.size()).find(|first| first.arm == 0).filter(|first| first.arm != cell.arm)
+    }
+
     /// The median rate of `cell` over that of the first arm at the same size; `None` for the first itself.
-    pub(super) fn ratio(&self, panel: &Panel<'_>, cell: &Cell<'_>) -> Option<f64> {
-        let reference = panel.at(cell.size()).next().filter(|first| first.arm != cell.arm)?;
-        let ratio = cell.mpps()?.median / reference.mpps()?.median;
+    pub(super) fn ratio(&self, panel: &Panel<'a>, cell: &Cell<'a>) -> Option<f64> {
+        let ratio = cell.mpps()?.median / self.reference(panel, cell)?.mpps()?.median;
         ratio.is_finite().then_some(ratio)
     }
+
+    /// The 95 % interval of that ratio; `None` with fewer than five repetitions.
+    fn interval(&self, panel: &Panel<'a>, cell: &Cell<'a>) -> Option<Interval> {
+        let reference = self.reference(panel, cell)?;
+        let rates = |cell: &Cell<'_>| -> Vec<f64> {
+            cell.trials.iter().map(|(_, trial)| trial.throughput.aggregate.rate_mpps).collect()
+        };
+        // Both sides of a round met the same minute of the machine, if it was one run.
+        let rounds = |cell: &Cell<'_>| -> Vec<(usize, u32)> {
+            cell.trials.iter().map(|(source, trial)| (*source, trial.repeat)).collect()
+        };
+        let paired = rounds(cell) == rounds(reference);
+        ratio_interval(&rates(cell), &rates(reference), paired, CONFIDENCE, SEED)
+    }
+
+    /// Ratio and interval as they are written: `0.37`, `0.37 (0.35..0.39)`; `1.00` for the first arm.
+    pub(super) fn ratio_words(&self, panel: &Panel<'a>, cell: &Cell<'a>) -> String {
+        match (self.ratio(panel, cell), self.interval(panel, cell)) {
+            (Some(ratio), Some(Interval { low, high })) => format!("{ratio:.2} ({low:.2}..{high:.2})"),
+            (Some(ratio), None) => format!("{ratio:.2}"),
+            (None, _) if cell.arm == 0 => "1.00".into(),
+            (None, _) => "-".into(),
+        }
+    }
 }
+
+/// Of intervals, and what their resamples are drawn from: a document is shown alike each time.
+const CONFIDENCE: f64 = 0.95;
+const SEED: u64 = 1;
 
 impl Arm {
     /// Whether both are one competitor, whatever they are called.
@@ -254,6 +278,7 @@ impl Arm {
 }
 
 /// Everybody who takes part, to tell who has to be told from whom.
+#[derive(Debug)]
 struct Field<'a> {
     /// One trial of each measurement and document; repetitions are left out.
     heats: Vec<(usize, &'a Trial)>,

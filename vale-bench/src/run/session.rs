@@ -114,6 +114,11 @@ impl<'a> Session<'a> {
         self.verdict()
     }
 
+    /// Whether anything came up, now or in a run that this one goes on with.
+    pub(super) fn began(&self) -> bool {
+        self.made() > 0 || self.slots.iter().any(|slot| slot.described)
+    }
+
     /// Trials and searches that are in the document.
     fn made(&self) -> u32 {
         (self.document.trials.len() + self.document.searches.len()) as u32
@@ -209,7 +214,7 @@ impl<'a> Session<'a> {
             }
             self.document.failed.push(Failed { scenario, dataplane, repeat, reason });
         }
-        self.output.keep(self.document)
+        if self.began() { self.output.keep(self.document) } else { Ok(()) }
     }
 
     /// What all of it comes to.
@@ -219,7 +224,11 @@ impl<'a> Session<'a> {
             return Err(Fail::failed(anyhow::anyhow!(sentence)));
         }
         if self.slots.iter().all(|slot| slot.out) {
-            return Err(Fail::host("nothing of it can run on this host"));
+            let reasons = self.document.skipped.iter().map(|skipped| skipped.reason.as_str());
+            return Err(Fail::host(format!(
+                "nothing can run here: {}",
+                reasons.collect::<Vec<_>>().join("; ")
+            )));
         }
         Ok(())
     }

@@ -31,8 +31,18 @@ pub(super) fn scenario(name: &str) -> Option<&'static clap::Command> {
 }
 
 /// Options that are the whole run's: they are given to `suite` itself.
-const OF_THE_RUN: [&str; 10] =
-    ["out", "format", "quiet", "order-seed", "help", "accel", "qemu", "kernel", "boot-timeout", "keep-console"];
+const OF_THE_RUN: [&str; 10] = [
+    "out",
+    "format",
+    "quiet",
+    "order-seed",
+    "help",
+    "accel",
+    "qemu",
+    "kernel",
+    "boot-timeout",
+    "keep-console",
+];
 
 /// A word with its place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::plot::{Axis, Lines, Mark, Plot, Scale, Series};
-use super::super::study::{Cell, Panel, Study, direction, same_guests_aside, scenario};
+use super::super::study::{Cell, Panel, Study, same_guests_aside, scenario};
 use super::super::{figure, text};
 use super::{Chart, Exhibit, Table, frames_words, range};
 
@@ -75,7 +75,7 @@ fn exhibit(study: &Study<'_>, panels: &[&Panel<'_>]) -> Option<Exhibit> {
         id: text::slug(&format!("{}-{}", first.scenario, first.direction.label())),
         title: if chain { "Throughput by length of the chain" } else { "Throughput by number of guests" }
             .into(),
-        place: format!("{}, {}", scenario(&first.scenario), direction(first.direction)),
+        place: format!("{}, {}", scenario(&first.scenario), figure::direction(first.direction)),
         caption:
             "At the receivers, all directions added up. A large mark is the median, a small one a repetition."
                 .into(),

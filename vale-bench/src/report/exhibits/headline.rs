@@ -3,6 +3,7 @@
 use super::super::plot::{Axis, Bar, Bars, Group, Plot, Scale};
 use super::super::study::{Panel, Study};
 use super::super::{figure, text};
+use super::search;
 use super::{Chart, Exhibit, Table, frames_words, range};
 
 /// Bars that still can be taken in at a glance; what is beyond is in the other figures.
@@ -10,19 +11,12 @@ const BARS_MAX: usize = 30;
 
 /// What the report says, in one sentence; `None` where nothing was measured.
 pub(in crate::report) fn sentence(study: &Study<'_>) -> Option<String> {
-    let panel = study.panels.first()?;
+    let Some(panel) = study.panels.first() else { return search::sentence(study) };
     let size = *panel.sizes().first()?;
     let mut cells = panel.at(size).filter_map(|cell| Some((cell, cell.mpps()?.median)));
     let (first, reference) = cells.next()?;
     let trial = panel.first();
-    let place = match trial.scenario.as_str() {
-        "v2v" => "from VM to VM",
-        "p2p" => "from host port to host port",
-        "p2v" => "from host port to VM",
-        "v2p" => "from VM to host port",
-        "loopback" => "through a chain of VMs",
-        other => &format!("in {}", text::plain(other)),
-    };
+    let place = from_to(&trial.scenario);
     let frames = frames_words(size);
     let mut sentence = format!(
         "{} carries {} Mpps of {frames} {place}",
@@ -43,6 +37,18 @@ pub(in crate::report) fn sentence(study: &Study<'_>) -> Option<String> {
         sentence.push_str(", under TCG");
     }
     Some(sentence)
+}
+
+/// Between whom, as the end of a sentence.
+pub(super) fn from_to(scenario: &str) -> String {
+    match scenario {
+        "v2v" => "from VM to VM".into(),
+        "p2p" => "from host port to host port".into(),
+        "p2v" => "from host port to VM".into(),
+        "v2p" => "from VM to host port".into(),
+        "loopback" => "through a chain of VMs".into(),
+        other => format!("in {}", text::plain(other)),
+    }
 }
 
 /// Bars of received frames a second.
@@ -66,7 +72,8 @@ pub(super) fn exhibit(study: &Study<'_>) -> Option<Exhibit> {
          measured. A bar is the median, a small mark one repetition.",
     );
     if study.arms.len() > 1 {
-        caption.push_str(&format!(" Ratios are to {}.", study.label(0)));
+        let with = "with 95 % intervals where there are five repetitions or more (bootstrap)";
+        caption.push_str(&format!(" Ratios are to {}; in the numbers {with}.", study.label(0)));
     }
     if left_out > 0 {
         caption.push_str(&format!(" {} more below.", figure::count(left_out as u32, "scenario")));
@@ -93,15 +100,14 @@ pub(super) fn exhibit(study: &Study<'_>) -> Option<Exhibit> {
     })
 }
 
-fn group(study: &Study<'_>, panel: &Panel<'_>, table: &mut Table) -> Option<Group> {
+fn group<'a>(study: &Study<'a>, panel: &Panel<'a>, table: &mut Table) -> Option<Group> {
     let size = *panel.sizes().first()?;
     let mut bars = Vec::new();
     for cell in panel.at(size) {
         let Some(mpps) = cell.mpps() else { continue };
-        let ratio = study.ratio(panel, cell).map(|ratio| format!("{ratio:.2}"));
         let number = figure::significant(mpps.median);
-        let text = match &ratio {
-            Some(ratio) => format!("{number} Mpps (×{ratio})"),
+        let text = match study.ratio(panel, cell) {
+            Some(ratio) => format!("{number} Mpps (×{ratio:.2})"),
             None => format!("{number} Mpps"),
         };
         let dots = if mpps.count > 1 {
@@ -121,7 +127,7 @@ fn group(study: &Study<'_>, panel: &Panel<'_>, table: &mut Table) -> Option<Grou
             range(&mpps),
             gbps.map(|gbps| figure::significant(gbps.median)).unwrap_or_default(),
             loss.map(|loss| figure::percent(loss.median)).unwrap_or_default(),
-            ratio.unwrap_or_else(|| "1.00".into()),
+            study.ratio_words(panel, cell),
         ]);
     }
     Some(Group { title: format!("{}, {}", panel.title(), frames_words(size)), bars })

@@ -24,7 +24,7 @@ pub(super) fn exhibit(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
         id: panel.slug(),
         title: "Round trips by percentile".into(),
         place: panel.title(),
-        caption: "How long a probe takes there and back, on the sender's clock. Thin lines are repetitions, \
+        caption: "How long a probe takes there and back on otherwise idle ports, by the sender's clock. Thin lines are repetitions, \
                   the thick one all of their probes together; marks are at 50, 90, 99 and 99.9 %. A curve ends \
                   where a single probe decides."
             .into(),
@@ -87,7 +87,7 @@ fn trimmed(number: f64) -> String {
 }
 
 /// Repetitions put together. One whose histogram is not readable cannot be: then the first stands for all.
-fn together(each: &[&Latency]) -> Option<Latency> {
+pub(super) fn together(each: &[&Latency]) -> Option<Latency> {
     let lost = each.iter().map(|latency| latency.lost).sum();
     match Latency::merge(each.iter().map(|latency| latency.histogram.as_str()), lost) {
         Ok(Some(all)) => Some(all),
@@ -97,7 +97,7 @@ fn together(each: &[&Latency]) -> Option<Latency> {
 
 /// Quantiles and the times below which they lie, in microseconds: of the histogram, or of the figures beside it where
 /// it cannot be read. The longest time stands where it is one probe among all.
-fn curve(latency: &Latency) -> Vec<(f64, f64)> {
+pub(super) fn curve(latency: &Latency) -> Vec<(f64, f64)> {
     let points = latency.curve(POINTS).unwrap_or_default();
     let points = if points.is_empty() { percentiles(latency) } else { points };
     let last = 1.0 - 1.0 / latency.count.max(2) as f64;

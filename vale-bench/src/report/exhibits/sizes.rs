@@ -7,7 +7,7 @@ use super::{Chart, Exhibit, Table, by_size, range, rows, size_words};
 use crate::result::Trial;
 
 /// The figure; none for a single frame size, which the headline shows.
-pub(super) fn exhibit(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
+pub(super) fn exhibit<'a>(study: &Study<'a>, panel: &Panel<'a>) -> Option<Exhibit> {
     let sizes = panel.sizes();
     if sizes.len() < 2 {
         return None;
@@ -52,7 +52,7 @@ pub(super) fn exhibit(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
     })
 }
 
-fn table(study: &Study<'_>, panel: &Panel<'_>) -> Table {
+fn table<'a>(study: &Study<'a>, panel: &Panel<'a>) -> Table {
     let header =
         ["Frame", "Dataplane", "Repeats", "Mpps", "min..max", "L2 Gbps", "L1 Gbps", "Loss %", "Ratio"];
     let mut table = Table::new(2, &header);
@@ -66,7 +66,7 @@ fn table(study: &Study<'_>, panel: &Panel<'_>) -> Table {
             median(|t| t.throughput.aggregate.rate_l2_gbps).map(figure::significant).unwrap_or_default(),
             median(|t| t.throughput.aggregate.rate_l1_gbps).map(figure::significant).unwrap_or_default(),
             median(|t| t.accounting.loss_ratio()).map(figure::percent).unwrap_or_default(),
-            study.ratio(panel, cell).map_or_else(|| "1.00".into(), |ratio| format!("{ratio:.2}")),
+            study.ratio_words(panel, cell),
         ]);
         table.rows.push(row);
     }

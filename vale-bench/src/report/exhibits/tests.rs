@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use super::*;
 use crate::report::kept::Kept;
 use crate::result::tests::{document, trial};
-use crate::result::{Latency, Offered, ResultDocument, Trial, Window, WindowPort};
+use crate::result::{
+    GoalResult, Latency, LoadBound, LoadedLatency, Offered, ResultDocument, SearchGoal, SearchMethod,
+    SearchRecord, SearchTrial, Trial, TrialPurpose, Window, WindowPort,
+};
 
 fn exhibits_of(documents: Vec<ResultDocument>) -> Vec<Exhibit> {
     let named = documents.into_iter().enumerate();
@@ -67,13 +70,26 @@ fn every_kind_is_known_by_name_and_every_name_is_there_once() {
                     (trial.scenario, trial.vms, trial.offered) =
                         (scenario.into(), vms, Offered::Pps { rate_pps });
                     trial.latency = Some(latency(1000));
+                    trial.latency_under_load = vec![LoadedLatency {
+                        percent: 50.0,
+                        offered_pps: vec![1e6],
+                        received_mpps: 1.0,
+                        loss_ratio: 0.0,
+                        probe_pps: 1e3,
+                        sent_probes: 1000,
+                        overdue_probes: 0,
+                        from_due: Some(latency(3000)),
+                        from_departure: None,
+                    }];
                     trial.windows.push(trial.windows[0].clone());
                     trials.push(trial);
                 }
             }
         }
     }
-    let exhibits = only(trials);
+    let mut document = document(&["uvale"], trials);
+    document.searches = vec![search()];
+    let exhibits = exhibits_of(vec![document]);
     let kinds: BTreeSet<&str> = exhibits.iter().map(|exhibit| exhibit.kind).collect();
     assert_eq!(kinds, KINDS.iter().map(|(kind, _)| *kind).collect());
     let charts: Vec<&str> =
@@ -115,24 +131,125 @@ fn a_histogram_that_cannot_be_read_gives_way_to_the_figures_beside_it() {
 
 #[test]
 fn latency_stands_against_the_load_that_was_received() {
-    let load = |rate_pps: f64, received, p50_ns| {
-        let mut trial = trial("uvale", 64, 1, received, 0);
-        (trial.offered, trial.latency) = (Offered::Pps { rate_pps }, Some(latency(p50_ns)));
-        trial
+    let loaded = |percent, received_mpps, p50_ns| LoadedLatency {
+        percent,
+        offered_pps: vec![received_mpps * 1e6],
+        received_mpps,
+        loss_ratio: 0.0,
+        probe_pps: 1000.0,
+        sent_probes: 1000,
+        overdue_probes: 0,
+        from_due: Some(latency(p50_ns)),
+        from_departure: Some(latency(p50_ns / 2)),
     };
-    let documents = [load(2e6, 2_000_000, 9000), load(1e6, 1_000_000, 3000)];
-    let exhibits = exhibits_of(documents.map(|trial| document(&["uvale"], vec![trial])).to_vec());
+    let mut trial = trial("uvale", 64, 1, 2_000_000, 0);
+    trial.latency = Some(latency(2000));
+    trial.latency_floor = Some(latency(500));
+    trial.latency_under_load =
+        vec![loaded(50.0, 1.0, 3000), loaded(10.0, 0.2, 2500), loaded(99.0, 1.98, 9000)];
+    let exhibits = only(vec![trial]);
     let figure = exhibits.iter().find(|exhibit| exhibit.kind == "latency-load").unwrap();
     let series = &lines(figure).series;
     assert_eq!(series.iter().map(|s| s.label.as_str()).collect::<Vec<_>>(), ["uvale p50", "uvale p99"]);
-    assert_eq!(series[0].line, [(1.0, 3.0), (2.0, 9.0)]);
-    assert_eq!(figure.place, "VM to VM (v2v), 2 guests, one way");
-    assert_eq!(figure.sources.len(), 2);
+    assert_eq!(series[0].line, [(0.0, 2.0), (0.2, 2.5), (1.0, 3.0), (1.98, 9.0)]);
+    assert!(series[1].dashed && !series[0].dashed);
+    let loads: Vec<&str> = figure.table.rows.iter().map(|row| row[2].as_str()).collect();
+    assert_eq!(loads, ["engine alone", "idle ports", "10 %", "50 %", "99 %"]);
+    let figure = exhibits.iter().find(|exhibit| exhibit.kind == "latency-loads").unwrap();
+    let labels: Vec<&str> = lines(figure).series.iter().map(|series| series.label.as_str()).collect();
+    assert_eq!(labels, loads);
+}
+
+/// A search that found 1 Mpps of each of two senders without loss, between 0.9 and 1.01.
+fn search() -> SearchRecord {
+    let goal = SearchGoal {
+        name: "ndr".into(),
+        final_trial_duration_s: 1.0,
+        duration_sum_s: 21.0,
+        loss_ratio: 0.0,
+        exceed_ratio: 0.5,
+        width: 0.005,
+        initial_trial_duration_s: 1.0,
+        preceding_targets: 2,
+        expansion: 2,
+    };
+    let bound = |load_pps| LoadBound {
+        load_pps,
+        full_low_loss_s: 21.0,
+        full_high_loss_s: 0.0,
+        short_low_loss_s: 0.0,
+        short_high_loss_s: 0.0,
+        reason: "It is.".into(),
+    };
+    let mut raw = trial("uvale", 64, 1, 1000, 0);
+    raw.offered = Offered::Pps { rate_pps: 1e6 };
+    let one = |load: Option<f64>, loss_ratio| SearchTrial {
+        purpose: if load.is_some() { TrialPurpose::Search } else { TrialPurpose::WarmUp },
+        intended_load_pps: load,
+        intended_duration_s: 1.0,
+        intended_frames: 1000,
+        offered_frames: 1000,
+        forwarded_frames: 1000,
+        loss_ratio,
+        start_s: 1.0,
+        raw: raw.clone(),
+    };
+    SearchRecord {
+        method: SearchMethod::Mlrsearch,
+        scenario: "v2v".into(),
+        dataplane: raw.dataplane.clone(),
+        vms: 2,
+        senders: 2,
+        frame_size: raw.frame_size.clone(),
+        direction: raw.direction,
+        flows: 1,
+        repeat: 1,
+        min_load_pps: 1e3,
+        max_load_pps: 1e7,
+        sender_max_pps: 2e6,
+        results: vec![GoalResult {
+            goal,
+            relevant_lower_bound: Some(bound(1e6)),
+            relevant_upper_bound: Some(bound(1.01e6)),
+            conditional_throughput_pps: Some(0.999e6),
+            lowest_high_loss_pps: Some(0.9e6),
+            highest_low_loss_pps: Some(1e6),
+            sender_limited: false,
+            irregular: None,
+        }],
+        max_receive_rate: None,
+        back_to_back: None,
+        trials: vec![one(None, 0.5), one(Some(1.01e6), 0.02), one(Some(1e6), 0.0)],
+        trial_time_s: 3.0,
+        elapsed_s: 4.0,
+        incomplete: None,
+        warnings: Vec::new(),
+    }
+}
+
+#[test]
+fn searches_show_what_they_found_and_what_they_tried() {
+    let mut document = document(&["uvale"], Vec::new());
+    document.searches = vec![search()];
+    let exhibits = exhibits_of(vec![document.clone()]);
+    assert_eq!(names(&exhibits), ["search", "search-trials"]);
+    let found = &exhibits[0].table.rows[0];
+    assert_eq!(found[..8], ["ndr", "uvale", "1", "2.00", "2.02", "2.00", "1.34", "0.99"]);
+    assert!(exhibits[0].tcg && exhibits[0].caption.ends_with("by MLRsearch."), "{:?}", exhibits[0]);
+    let series = &lines(&exhibits[1]).series[0];
+    let tried: Vec<(f64, f64)> = series.dots.iter().map(|dot| (dot.x, dot.y)).collect();
+    assert_eq!(tried, [(2.02, 2.0), (2.0, 0.0)]);
+    assert_eq!(series.marks[0].x, 2.0);
+    let results = Kept::name_all([("r.json".into(), document)]);
+    assert_eq!(
+        sentence(&Study::new(&results)).unwrap(),
+        "uvale carries 2.00 Mpps of 64-byte frames from VM to VM (NDR), under TCG"
+    );
 }
 
 #[test]
 fn many_windows_become_few_points_and_lose_nothing() {
-    let mut long = trial("uvale", 64, 1, 1000, 1);
+    let mut long = trial("uvale", 64, 1, 4_000_000, 200_000);
     let window = |index: u64| Window {
         start_ns: index * 1_000_000,
         end_ns: (index + 1) * 1_000_000,
@@ -148,6 +265,8 @@ fn many_windows_become_few_points_and_lose_nothing() {
     assert!(line.len() == 400 && line.iter().all(|(_, percent)| (percent - 5.0).abs() < 1e-9), "{line:?}");
     assert!(loss.caption.ends_with("Up to 10 windows are put together into a point."), "{}", loss.caption);
     assert_eq!(loss.table.rows[0][3..], ["4000", "0", "5.00", "10.0"]);
+    let rate = exhibits.iter().find(|exhibit| exhibit.kind == "rate-time").unwrap();
+    assert!(lines(rate).series[0].line.iter().all(|(_, mpps)| (mpps - 0.95).abs() < 1e-9));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The raw windows over time: what was received, and what was lost.
 
-use super::super::figure;
 use super::super::plot::{Axis, Lines, Plot, Scale, Series};
 use super::super::study::{Panel, Study};
-use super::{Chart, Exhibit, Table, frames_words, rows, text};
-use crate::result::{Trial, Window};
+use super::super::{figure, text};
+use super::{Chart, Exhibit, Table, frames_words, rows};
+use crate::result::Trial;
 use crate::stats::Summary;
 
 /// Points of a line that can still be told apart; more windows are put together.
@@ -19,33 +19,58 @@ pub(super) fn rate(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
                   every repetition.",
         axis: "Mpps received",
         unit: "Mpps",
-        value: |window| Some(window.rx_mpps()),
+        samples: received,
+        // Frames a nanosecond.
+        scale: 1e3,
         number: figure::significant,
     };
     shown.exhibit(study, panel, |_| true)
 }
 
-/// Lost frames over time; none where no window lost any.
+/// Lost frames over time; none where no trial lost any.
 pub(super) fn loss(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
     let shown = Shown {
         kind: "loss-time",
         title: "Loss over time",
-        caption: "The raw windows: the part of the frames sent in each that was not received in it, a line for \
-                  every repetition. Frames on their way at a window's border count as lost in one and as a gain \
-                  in the next, which is drawn as no loss.",
+        caption: "The raw windows: the part of the frames sent in each that never arrived, a line for every \
+                  repetition. Frames on their way at a window's border are not lost.",
         axis: "% lost",
         unit: "%",
-        value: |window| loss_ratio(window).map(|ratio| ratio * 100.0),
+        samples: lost,
+        scale: 100.0,
         number: |percent| figure::percent(percent / 100.0),
     };
     shown.exhibit(study, panel, |trial| trial.accounting.sent > trial.accounting.received)
 }
 
-/// What was sent and not received, 0 to 1; none where nothing was sent.
-fn loss_ratio(window: &Window) -> Option<f64> {
-    let sent: u64 = window.ports.iter().map(|port| port.tx_frames).sum();
-    let received: u64 = window.ports.iter().map(|port| port.rx_frames).sum();
-    (sent > 0).then(|| sent.saturating_sub(received) as f64 / sent as f64)
+/// One window: something in it, of so many.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    start_ns: u64,
+    end_ns: u64,
+    part: f64,
+    whole: f64,
+}
+
+fn received(trial: &Trial) -> Vec<Sample> {
+    let samples = trial.windows.iter().map(|window| {
+        let frames: f64 = window.ports.iter().map(|port| port.rx_frames as f64).sum();
+        let whole = window.end_ns.saturating_sub(window.start_ns) as f64;
+        Sample { start_ns: window.start_ns, end_ns: window.end_ns, part: frames, whole }
+    });
+    samples.collect()
+}
+
+fn lost(trial: &Trial) -> Vec<Sample> {
+    let mut before = 0;
+    let by_window = trial.windows.iter().zip(trial.lost_by_window());
+    let samples = by_window.map(|(window, until)| {
+        let part = until.saturating_sub(before) as f64;
+        before = until;
+        let whole: f64 = window.ports.iter().map(|port| port.tx_frames as f64).sum();
+        Sample { start_ns: window.start_ns, end_ns: window.end_ns, part, whole }
+    });
+    samples.collect()
 }
 
 /// Something that every window has.
@@ -55,7 +80,9 @@ struct Shown {
     caption: &'static str,
     axis: &'static str,
     unit: &'static str,
-    value: fn(&Window) -> Option<f64>,
+    samples: fn(&Trial) -> Vec<Sample>,
+    /// Turns a part of a whole into the unit.
+    scale: f64,
     number: fn(f64) -> String,
 }
 
@@ -73,11 +100,8 @@ impl Shown {
                         points
                     });
                     let lines: Vec<_> = lines.filter(|points| points.len() > 1).collect();
-                    let mut series = Series {
-                        arm: cell.arm,
-                        label: study.label(cell.arm).to_owned(),
-                        ..Series::default()
-                    };
+                    let label = study.label(cell.arm).to_owned();
+                    let mut series = Series { arm: cell.arm, label, ..Series::default() };
                     match lines.as_slice() {
                         [] => return None,
                         [only] => series.line = only.clone(),
@@ -110,13 +134,19 @@ impl Shown {
         })
     }
 
+    fn value(&self, samples: &[Sample]) -> Option<f64> {
+        let part: f64 = samples.iter().map(|sample| sample.part).sum();
+        let whole: f64 = samples.iter().map(|sample| sample.whole).sum();
+        (whole > 0.0).then_some(part / whole * self.scale)
+    }
+
     /// The windows as points, and how many were put together into one.
     fn points(&self, trial: &Trial) -> (Vec<(f64, f64)>, usize) {
-        let chunk = trial.windows.len().div_ceil(POINTS_MAX).max(1);
-        let points = trial.windows.chunks(chunk).filter_map(|windows| {
-            let together = join(windows)?;
-            let middle = (together.start_ns as f64 + together.end_ns as f64) / 2e9;
-            Some((middle, (self.value)(&together)?))
+        let samples = (self.samples)(trial);
+        let chunk = samples.len().div_ceil(POINTS_MAX).max(1);
+        let points = samples.chunks(chunk).filter_map(|samples| {
+            let (first, last) = (samples.first()?, samples.last()?);
+            Some(((first.start_ns as f64 + last.end_ns as f64) / 2e9, self.value(samples)?))
         });
         (points.collect(), chunk)
     }
@@ -125,8 +155,7 @@ impl Shown {
         let said = series.iter().filter_map(|series| {
             let values = series.line.iter().chain(series.thin.iter().flatten()).map(|point| point.1);
             let all = Summary::of(values)?;
-            let numbers = [all.min, all.median, all.max].map(|value| (self.number)(value));
-            let [min, median, max] = numbers;
+            let [min, median, max] = [all.min, all.median, all.max].map(self.number);
             Some(format!("{}: {min} to {max} {}, median {median}", series.label, self.unit))
         });
         let description = said.collect::<Vec<_>>().join(". ");
@@ -149,26 +178,16 @@ impl Shown {
         let mut table = Table::new(2, &header);
         for (row, cell) in rows(study, panel) {
             for (_, trial) in cell.trials.iter().filter(|(_, trial)| worth(trial)) {
-                let Some(all) = Summary::of(trial.windows.iter().filter_map(self.value)) else { continue };
+                let samples = (self.samples)(trial);
+                let Some(all) = Summary::of(samples.chunks(1).filter_map(|one| self.value(one))) else {
+                    continue;
+                };
                 let mut row = row.clone();
                 row.extend([trial.repeat.to_string(), all.count.to_string()]);
-                row.extend([all.min, all.median, all.max].map(|value| (self.number)(value)));
+                row.extend([all.min, all.median, all.max].map(self.number));
                 table.rows.push(row);
             }
         }
         table
     }
-}
-
-/// Windows that follow each other as one.
-fn join(windows: &[Window]) -> Option<Window> {
-    let mut all = windows.first()?.clone();
-    for window in &windows[1..] {
-        all.end_ns = window.end_ns;
-        for (sum, port) in all.ports.iter_mut().zip(&window.ports) {
-            sum.tx_frames = sum.tx_frames.saturating_add(port.tx_frames);
-            sum.rx_frames = sum.rx_frames.saturating_add(port.rx_frames);
-        }
-    }
-    Some(all)
 }

@@ -1,8 +1,8 @@
 //! Who competes with whom, and where.
 
 use super::*;
-use crate::result::ResultDocument;
 use crate::result::tests::{document, trial};
+use crate::result::{Direction, ResultDocument};
 
 fn kept(documents: Vec<(&str, ResultDocument)>) -> Vec<Kept> {
     Kept::name_all(documents.into_iter().map(|(name, document)| (name.into(), document)))
