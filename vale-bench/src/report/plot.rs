@@ -134,17 +134,21 @@ fn px(value: f64) -> String {
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
-/// About how wide `text` is in letters of `size`: a little too wide for most typefaces.
-fn text_width(text: &str, size: f64) -> f64 {
-    let em = |c: char| match c {
+/// About how wide a letter is, as a part of its size: a little too wide for most typefaces.
+fn letter_width(c: char) -> f64 {
+    match c {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' | '(' | ')'
         | '-' => 0.38,
         'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.95,
         c if c.is_ascii_uppercase() => 0.70,
         c if c.is_ascii() => 0.61,
         _ => 0.85,
-    };
-    text.chars().map(em).sum::<f64>() * size
+    }
+}
+
+/// About how wide `text` is in letters of `size`.
+fn text_width(text: &str, size: f64) -> f64 {
+    text.chars().map(letter_width).sum::<f64>() * size
 }
 
 /// Text broken into lines that fit `width` in letters of `size`.
@@ -155,11 +159,33 @@ fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
 
 /// A name cut to what fits `width` in letters of `size`.
 fn fit(text: &str, size: f64, width: f64) -> String {
-    let mut short = text.to_owned();
-    let mut most = text.chars().count();
-    while most > 4 && text_width(&short, size) > width {
-        most -= 1;
-        short = text::short(text, most);
+    if text_width(text, size) <= width {
+        return text.to_owned();
     }
-    short
+    let mut left = width - letter_width('…') * size;
+    let fits = text.chars().take_while(|c| {
+        left -= letter_width(*c) * size;
+        left >= 0.0
+    });
+    fits.chain(['…']).collect()
+}
+
+/// Ticks of a horizontal axis whose labels stand apart and within `width`: the middle of each, and what it says.
+fn apart<'a>(
+    ticks: &'a [(f64, String)],
+    at: impl Fn(f64) -> f64,
+    size: f64,
+    width: f64,
+) -> Vec<(f64, &'a str)> {
+    let mut end = f64::NEG_INFINITY;
+    let mut labels = Vec::new();
+    for (value, label) in ticks {
+        let wide = text_width(label, size);
+        let start = (at(*value) - wide / 2.0).clamp(0.0, (width - wide).max(0.0));
+        if start > end + 3.0 {
+            labels.push((start + wide / 2.0, label.as_str()));
+            end = start + wide;
+        }
+    }
+    labels
 }

@@ -173,14 +173,6 @@ pub(super) fn plain(text: &str) -> String {
     text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// `text` in at most `most` characters, the end given up for an ellipsis.
-pub(super) fn short(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
-}
-
 /// Lower-case letters, digits and hyphens alone, for names of files and anchors.
 pub(super) fn slug(text: &str) -> String {
     let mut slug = String::new();

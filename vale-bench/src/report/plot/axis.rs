@@ -142,12 +142,10 @@ fn log(least: f64, most: f64, room: usize) -> Span {
 
 fn nines(most: f64, room: usize) -> Span {
     let high = nine(most).max(1.0);
-    // 0.999 is a hair less than three nines to a computer.
-    let whole = (high + 1e-9).floor() as usize;
-    // Their labels are short at first: a few more than elsewhere can be told apart.
-    let every = whole.div_ceil((room + 1).max(3)).max(1);
+    let whole = (high + 1e-6).floor() as usize;
+    let every = whole.div_ceil(2 * room.max(2)).max(1);
     let mut ticks = vec![(0.0, "0 %".to_owned())];
-    if nine(0.5) / high * room as f64 > 0.8 {
+    if nine(0.5) / high * room as f64 > 0.7 {
         ticks.push((0.5, "50 %".to_owned()));
     }
     for count in (1..=whole).step_by(every) {
@@ -201,7 +199,7 @@ mod tests {
         );
         assert_eq!(labels(Scale::Nines, &[0.999], 9), ["0 %", "50 %", "90 %", "99 %", "99.9 %"]);
         assert_eq!(labels(Scale::Nines, &[0.9999], 5), ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
-        assert_eq!(labels(Scale::Nines, &[0.99999], 3), ["0 %", "90 %", "99.9 %", "99.999 %"]);
+        assert_eq!(labels(Scale::Nines, &[0.99999], 2), ["0 %", "90 %", "99.9 %", "99.999 %"]);
     }
 
     #[test]

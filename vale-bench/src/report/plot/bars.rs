@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, Placed};
 use super::style::{class, symbol};
-use super::{fit, px, text_width, wrap};
+use super::{apart, fit, px, text_width, wrap};
 
 /// One length.
 #[derive(Debug, Clone, PartialEq)]
@@ -84,17 +84,19 @@ impl Bars {
         }
         let bottom = y;
         let markup = html! {
-            @for (value, label) in &axis.ticks {
+            @for (value, _) in &axis.ticks {
                 @for (from, to) in &spans {
                     path class="grid" d=(format!("M{},{}V{}", px(axis.at(*value)), px(*from), px(*to))) {}
                 }
-                text class="mute" x=(px(axis.at(*value))) y=(px(bottom + 12.0)) text-anchor="middle" { (label) }
+            }
+            @for (middle, label) in apart(&axis.ticks, |value| axis.at(value), LABEL_PX, width) {
+                text class="mute" x=(px(middle)) y=(px(bottom + 12.0)) text-anchor="middle" { (label) }
             }
             @for row in &rows { (row) }
             @for (from, to) in &spans {
                 path class="base" d=(format!("M{},{}V{}", px(left), px(*from), px(*to))) {}
             }
-            text class="mute" x=(px(right)) y=(px(bottom + 30.0)) text-anchor="end" { (self.axis.title) }
+            text class="mute" x=(px(left)) y=(px(bottom + 30.0)) { (self.axis.title) }
         };
         (markup, bottom + 38.0)
     }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, Placed, Scale};
 use super::style::{class, symbol};
-use super::{fit, px, text_width};
+use super::{apart, fit, px, text_width};
 
 /// A point that is marked.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,6 +75,7 @@ struct Layout<'a> {
     right: f64,
     top: f64,
     bottom: f64,
+    width: f64,
     /// Columns between the series at one name, so that they do not hide each other.
     dodge: f64,
     series: usize,
@@ -143,13 +144,18 @@ impl Lines {
             _ => 0.0,
         };
         let (x, y) = (x.between(left, right - 4.0), y.between(bottom, top));
-        Layout { x, y, left, right, top, bottom, dodge, series: self.series.len() }
+        Layout { x, y, left, right, top, bottom, width, dodge, series: self.series.len() }
     }
 
     fn axes(&self, layout: &Layout<'_>) -> Markup {
         let Layout { x, y, left, right, top, bottom, .. } = layout;
         let names = matches!(self.x.scale, Scale::Names(_));
         let room = (right - left) / x.ticks.len().max(1) as f64;
+        let fitted = x.ticks.iter().map(|(value, label)| {
+            (*value, if names { fit(label, LABEL_PX, room - 4.0) } else { label.clone() })
+        });
+        let fitted: Vec<(f64, String)> = fitted.collect();
+        let class = if names { "ink" } else { "mute" };
         html! {
             @for (value, label) in &y.ticks {
                 @let at = px(y.at(*value));
@@ -157,15 +163,15 @@ impl Lines {
                 text class="mute" x=(px(left - 6.0)) y=(px(y.at(*value) + 4.0)) text-anchor="end" { (label) }
             }
             path class="base" d=(format!("M{},{}H{}", px(*left), px(*bottom), px(*right))) {}
-            @for (value, label) in &x.ticks {
-                @let at = x.at(*value);
-                @if names {
-                    text x=(px(at)) y=(px(bottom + 18.0)) text-anchor="middle" { (fit(label, LABEL_PX, room)) }
-                } @else {
-                    path class="grid" d=(format!("M{},{}V{}", px(at), px(*top), px(*bottom))) {}
-                    path class="base" d=(format!("M{},{}v5", px(at), px(*bottom))) {}
-                    text class="mute" x=(px(at)) y=(px(bottom + 18.0)) text-anchor="middle" { (label) }
+            @if !names {
+                @for (value, _) in &x.ticks {
+                    @let at = px(x.at(*value));
+                    path class="grid" d=(format!("M{at},{}V{}", px(*top), px(*bottom))) {}
+                    path class="base" d=(format!("M{at},{}v5", px(*bottom))) {}
                 }
+            }
+            @for (middle, label) in apart(&fitted, |value| x.at(value), LABEL_PX, layout.width) {
+                text class=(class) x=(px(middle)) y=(px(bottom + 18.0)) text-anchor="middle" { (label) }
             }
             @if !self.x.title.is_empty() {
                 text class="mute" x=(px((left + right) / 2.0)) y=(px(bottom + 38.0)) text-anchor="middle" {
