@@ -171,12 +171,7 @@ fn fit(text: &str, size: f64, width: f64) -> String {
 }
 
 /// Ticks of a horizontal axis whose labels stand apart and within `width`: the middle of each, and what it says.
-fn apart<'a>(
-    ticks: &'a [(f64, String)],
-    at: impl Fn(f64) -> f64,
-    size: f64,
-    width: f64,
-) -> Vec<(f64, &'a str)> {
+fn apart(ticks: &[(f64, String)], at: impl Fn(f64) -> f64, size: f64, width: f64) -> Vec<(f64, &str)> {
     let mut end = f64::NEG_INFINITY;
     let mut labels = Vec::new();
     for (value, label) in ticks {
