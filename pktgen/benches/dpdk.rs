@@ -1,8 +1,8 @@
 //! Two ends of vhost-user connections with DPDK's testpmd as the switch between them: this generator and receiver in one
 //! thread, against testpmd's own (`flowgen`) in one thread, on the same switch, in turn.
 //!
-//! Both send and receive on both ports. Told is what arrives, in Mpps over both directions, as the median of rounds
-//! with the lowest and highest. Needs `dpdk-testpmd` and two processors; 64-byte frames unless `-- SIZE` says another.
+//! Both send and receive on both ports; this one also one way, from one port to the other. Told is what arrives, in
+//! Mpps over both directions, as the median of rounds with the lowest and highest. Needs `dpdk-testpmd` and two processors; 64-byte frames unless `-- SIZE` says another.
 
 use pktgen::clock::{Clock, Monotonic};
 use pktgen::counters::Counters;
@@ -44,7 +44,7 @@ fn testpmd(place: &Path, name: &str, cpu: u32, vdevs: [String; 2], more: &[Strin
     Testpmd(command.spawn().expect("dpdk-testpmd (Debian: dpdk-dev) starts"))
 }
 
-fn ours(sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
+fn ours(sockets: &[PathBuf; 2], both: bool, size: u16, time: Duration) -> f64 {
     let mut engine = Engine::new(BUSY);
     let counters: [Arc<Counters>; 2] = Default::default();
     for (i, socket) in sockets.iter().enumerate() {
@@ -57,6 +57,11 @@ fn ours(sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
             (Sizes::Fixed(size), Rate::Max, 64, None, Traffic::default());
         let tx = Some(TxSpec { stream: i as u16, sizes, addressing, rate, burst, count, traffic });
         let roles = PortRoles { tx, rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() };
+        let roles = match (both, i) {
+            (true, _) => roles,
+            (false, 0) => PortRoles { rx: None, ..roles },
+            (false, _) => PortRoles { tx: None, ..roles },
+        };
         engine.add(PortEngine::new(port, &roles, counters[i].clone()).expect("roles that fit"));
     }
     let mut thread = EngineThread::spawn("engine", Some(0), engine).expect("a thread");
@@ -73,8 +78,7 @@ fn ours(sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
 /// testpmd tells once a second how many frames a second each port received; the first second is none.
 fn theirs(place: &Path, sockets: &[PathBuf; 2], size: u16, time: Duration) -> f64 {
     let vdevs = [0, 1].map(|i| format!("net_virtio_user{i},path={}", sockets[i].display()));
-    let more =
-        ["--forward-mode=flowgen", "--stats-period=1", &format!("--txpkts={}", size - 4)].map(str::to_owned);
+    let more = ["--forward-mode=flowgen", "--stats-period=1", &format!("--txpkts={size}")].map(str::to_owned);
     let mut generator = testpmd(place, "generator", 0, vdevs, &more);
     let told = generator.0.stdout.take().expect("it is a pipe");
     let end = Instant::now() + LIMIT;
@@ -104,15 +108,16 @@ fn main() {
     let mut said = switch.0.stdout.take().expect("it is a pipe");
     std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
     let time = Duration::from_secs(2);
-    let mut rates = [Vec::new(), Vec::new()];
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        rates[0].push(ours(&sockets, size, time));
+        rates[0].push(ours(&sockets, true, size, time));
         rates[1].push(theirs(&place, &sockets, size, time));
+        rates[2].push(ours(&sockets, false, size, time));
     }
-    for (name, rates) in ["vale-bench", "testpmd flowgen"].iter().zip(&mut rates) {
+    for (name, rates) in ["vale-bench", "testpmd flowgen", "vale-bench, one way"].iter().zip(&mut rates) {
         rates.sort_by(f64::total_cmp);
         let (low, middle, high) = (rates[0], rates[ROUNDS / 2], rates[ROUNDS - 1]);
-        println!("{name:>16}, {size} bytes: {middle:.2} Mpps ({low:.2} to {high:.2})");
+        println!("{name:>19}, {size} bytes: {middle:.2} Mpps ({low:.2} to {high:.2})");
     }
     drop(switch);
     let _ = std::fs::remove_dir_all(&place);

@@ -51,6 +51,8 @@ pub struct Tx<C = Monotonic> {
     unsent: u64,
     span: Span,
     active: bool,
+    /// It has stopped, and the port may still hold what it sent.
+    draining: bool,
     blocked: bool,
 }
 
@@ -141,6 +143,7 @@ impl<C: Clock> Tx<C> {
             unsent: 0,
             span: Span::default(),
             active: false,
+            draining: false,
             blocked: false,
         })
     }
@@ -167,8 +170,9 @@ impl<C: Clock> Tx<C> {
         }
     }
 
-    /// From now on steps do nothing.
+    /// From now on steps only see to it that what was sent leaves the port.
     pub fn stop(&mut self) {
+        self.draining |= self.active;
         self.active = false;
         self.blocked = false;
     }
@@ -204,6 +208,9 @@ impl<C: Clock> Tx<C> {
     pub fn step<P: Port>(&mut self, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
         if self.next_ns().is_none_or(|next| next > now_ns) {
             self.blocked = false;
+            if self.draining {
+                self.draining = port.tx_pending()? > 0;
+            }
             return Ok(0);
         }
         // A batch has one upper half of the sequence number. It is in the templates as they lie in the buffers.
