@@ -190,4 +190,4 @@ fn rows<'b, 'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::report) mod tests;

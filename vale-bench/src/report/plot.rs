@@ -138,11 +138,12 @@ fn px(value: f64) -> String {
 fn letter_width(c: char) -> f64 {
     match c {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' | ' ' | '(' | ')'
-        | '-' => 0.38,
-        'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.95,
-        c if c.is_ascii_uppercase() => 0.70,
-        c if c.is_ascii() => 0.61,
-        _ => 0.85,
+        | '-' => 0.41,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.98,
+        '<' | '>' | '=' | '+' | '~' | '#' | '&' => 0.85,
+        c if c.is_ascii_uppercase() => 0.72,
+        c if c.is_ascii() => 0.64,
+        _ => 0.86,
     }
 }
 
@@ -151,9 +152,13 @@ fn text_width(text: &str, size: f64) -> f64 {
     text.chars().map(letter_width).sum::<f64>() * size
 }
 
-/// Text broken into lines that fit `width` in letters of `size`.
+/// How much wider bold letters are.
+const BOLD: f64 = 1.13;
+
+/// Text broken into lines that fit `width` in bold letters of `size`.
 fn wrap(text: &str, size: f64, width: f64) -> Vec<String> {
-    let columns = ((width - 8.0) / (size * 0.58)) as usize;
+    let size = size * BOLD;
+    let columns = ((width - 8.0) / (size * 0.55)) as usize;
     text::wrap(text, columns, "", "").iter().map(|line| fit(line, size, width - 4.0)).collect()
 }
 

@@ -182,12 +182,13 @@ impl<'a> Study<'a> {
             let all = results.iter().enumerate();
             all.flat_map(|(source, kept)| kept.document.trials.iter().map(move |trial| (source, trial)))
         };
-        // The first trial of a search is as fast as possible, or as fast as any other of its kind.
+        let measured = trials().map(|(source, trial)| Heat { source, trial, searched: false });
         let searches = results.iter().enumerate().flat_map(|(source, kept)| {
             let first = kept.document.searches.iter().filter_map(|search| search.trials.first());
-            first.map(move |trial| (source, &trial.raw))
+            // Like is compared with like: the first trial of a search is of the same load as that of another.
+            first.map(move |trial| Heat { source, trial: &trial.raw, searched: true })
         });
-        let field = Field::new(trials().chain(searches));
+        let field = Field::new(measured.chain(searches));
         let arms = field.arms(results);
         let mut study = Study { results, field, arms, panels: Vec::new() };
         for (source, trial) in trials() {
@@ -277,11 +278,28 @@ impl Arm {
     }
 }
 
+/// A measurement, whose repetitions are left out.
+#[derive(Debug, Clone, Copy)]
+struct Heat<'a> {
+    source: usize,
+    trial: &'a Trial,
+    /// Whether it is a search's, which is compared with searches alone.
+    searched: bool,
+}
+
+impl Heat<'_> {
+    /// Whether two measurements differ at most in document and competitor.
+    fn is_like(&self, other: &Heat<'_>) -> bool {
+        self.searched == other.searched
+            && self.trial.frame_size == other.trial.frame_size
+            && same_panel(self.trial, other.trial)
+    }
+}
+
 /// Everybody who takes part, to tell who has to be told from whom.
 #[derive(Debug)]
 struct Field<'a> {
-    /// One trial of each measurement and document; repetitions are left out.
-    heats: Vec<(usize, &'a Trial)>,
+    heats: Vec<Heat<'a>>,
     /// Whether documents compete.
     compete: bool,
     /// What tells each dataplane from its rivals.
@@ -289,24 +307,26 @@ struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    fn new(trials: impl Iterator<Item = (usize, &'a Trial)>) -> Field<'a> {
-        let mut heats: Vec<(usize, &Trial)> = Vec::new();
-        for (source, trial) in trials {
-            let known = |(of, heat): &(usize, &Trial)| {
-                *of == source && heat.dataplane == trial.dataplane && same_heat(heat, trial)
+    fn new(measurements: impl Iterator<Item = Heat<'a>>) -> Field<'a> {
+        let mut heats: Vec<Heat<'a>> = Vec::new();
+        for heat in measurements {
+            let known = |known: &Heat<'_>| {
+                known.source == heat.source
+                    && known.trial.dataplane == heat.trial.dataplane
+                    && known.is_like(&heat)
             };
             if !heats.iter().any(known) {
-                heats.push((source, trial));
+                heats.push(heat);
             }
         }
-        let pairs = || heats.iter().enumerate().flat_map(|(i, a)| heats[..i].iter().map(move |b| (a, b)));
-        let compete = pairs().any(|((a, trial), (b, other))| {
-            a != b && trial.dataplane.name == other.dataplane.name && same_heat(trial, other)
+        let mut pairs = heats.iter().enumerate().flat_map(|(i, a)| heats[..i].iter().map(move |b| (a, b)));
+        let compete = pairs.any(|(a, b)| {
+            a.source != b.source && a.trial.dataplane.name == b.trial.dataplane.name && a.is_like(b)
         });
         let mut variants: Vec<(&Dataplane, String)> = Vec::new();
-        for (_, heat) in &heats {
-            if variants.iter().all(|(known, _)| **known != heat.dataplane) {
-                variants.push((&heat.dataplane, variant(&heats, &heat.dataplane)));
+        for Heat { trial, .. } in &heats {
+            if variants.iter().all(|(known, _)| **known != trial.dataplane) {
+                variants.push((&trial.dataplane, variant(&heats, &trial.dataplane)));
             }
         }
         Field { heats, compete, variants }
@@ -325,11 +345,12 @@ impl<'a> Field<'a> {
 
     /// All arms, by document where these compete, then in the order in which dataplanes were asked for.
     fn arms(&self, results: &[Kept]) -> Vec<Arm> {
-        let first = self.heats.first().map(|(_, heat)| heat.dataplane.name.as_str());
-        let single = self.heats.iter().all(|(_, heat)| Some(heat.dataplane.name.as_str()) == first);
+        let mut names = self.heats.iter().map(|heat| heat.trial.dataplane.name.as_str());
+        let first = names.next();
+        let single = names.all(|name| Some(name) == first);
         let mut arms: Vec<(usize, Arm)> = Vec::new();
-        for (source, heat) in &self.heats {
-            let mut arm = self.arm(*source, &heat.dataplane);
+        for Heat { source, trial, .. } in &self.heats {
+            let mut arm = self.arm(*source, &trial.dataplane);
             if arms.iter().any(|(_, known)| known.is(&arm)) {
                 continue;
             }
@@ -350,23 +371,18 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether two trials differ at most in the competitor and the repetition.
-fn same_heat(a: &Trial, b: &Trial) -> bool {
-    same_panel(a, b) && a.frame_size == b.frame_size
-}
-
 /// What tells `dataplane` from others of its name in the same document: the parameters that differ. Empty where
 /// there is no other.
-fn variant(heats: &[(usize, &Trial)], dataplane: &Dataplane) -> String {
+fn variant(heats: &[Heat<'_>], dataplane: &Dataplane) -> String {
     let mut differ: BTreeSet<&str> = BTreeSet::new();
-    for (source, heat) in heats.iter().filter(|(_, heat)| heat.dataplane == *dataplane) {
-        let rivals = heats.iter().filter(|(of, rival)| {
-            of == source
-                && rival.dataplane.name == dataplane.name
-                && rival.dataplane != *dataplane
-                && same_heat(rival, heat)
+    for heat in heats.iter().filter(|heat| heat.trial.dataplane == *dataplane) {
+        let rivals = heats.iter().filter(|rival| {
+            rival.source == heat.source
+                && rival.trial.dataplane.name == dataplane.name
+                && rival.trial.dataplane != *dataplane
+                && rival.is_like(heat)
         });
-        for (_, rival) in rivals {
+        for Heat { trial: rival, .. } in rivals {
             let (mine, other) = (&dataplane.parameters, &rival.dataplane.parameters);
             differ.extend(
                 mine.keys().chain(other.keys()).filter(|n| mine.get(*n) != other.get(*n)).map(String::as_str),

@@ -29,7 +29,10 @@ pub(super) fn sentence(study: &Study<'_>) -> Option<String> {
     let (found, how) = match (found, &record.max_receive_rate) {
         (Some((result, found)), _) => (found, text::plain(&result.goal.name).to_uppercase()),
         (None, Some(rate)) => (rate.mean.rate_mpps, "maximum receive rate".into()),
-        (None, None) => return None,
+        (None, None) => {
+            let goal = record.results.first().map(|result| text::plain(&result.goal.name).to_uppercase())?;
+            return Some(format!("{label}: no load of {frames} passed {goal}{tcg}"));
+        }
     };
     Some(format!("{label} carries {} Mpps of {frames} ({how}){tcg}", figure::significant(found)))
 }
@@ -45,7 +48,13 @@ pub(super) fn exhibits(study: &Study<'_>) -> Vec<Exhibit> {
             }
         }
     }
-    groups.iter().flat_map(|group| [found(study, group), tried(study, group)]).flatten().collect()
+    let with_remarks = |group: &Like<'_>| {
+        let remarks = remarks(study, group);
+        [found(study, group), tried(study, group)].map(|exhibit| {
+            exhibit.map(|exhibit| Exhibit { caption: format!("{}{remarks}", exhibit.caption), ..exhibit })
+        })
+    };
+    groups.iter().flat_map(with_remarks).flatten().collect()
 }
 
 fn alike(a: &SearchRecord, b: &SearchRecord) -> bool {
@@ -277,7 +286,11 @@ fn tried(study: &Study<'_>, like: &Like<'_>) -> Option<Exhibit> {
             format!("{} trials; {}", series.dots.len(), bounds.join("; "))
         })
         .collect();
-    let x = Axis::new("Intended load of all senders in Mpps", Scale::Linear);
+    let loads = Summary::of(series.iter().flat_map(|series| series.dots.iter().map(|dot| dot.x)));
+    // A search that goes far down would have most of its trials at the edge.
+    let far = loads.is_some_and(|loads| loads.min > 0.0 && loads.max / loads.min > 30.0);
+    let scale = if far { Scale::Log } else { Scale::Linear };
+    let x = Axis::new("Intended load of all senders in Mpps", scale);
     let y = Axis::new("% lost", Scale::Linear);
     Some(exhibit(
         "search-trials",
@@ -288,6 +301,21 @@ fn tried(study: &Study<'_>, like: &Like<'_>) -> Option<Exhibit> {
         table,
         like,
     ))
+}
+
+/// What is not as the goals asked for, each with its goal and its competitor.
+fn remarks(study: &Study<'_>, like: &Like<'_>) -> String {
+    let mut remarks = BTreeSet::new();
+    for (source, record) in like {
+        let arm = study.arm_of(*source, &record.dataplane).map(|arm| study.label(arm)).unwrap_or_default();
+        for result in &record.results {
+            let goal = text::plain(&result.goal.name).to_uppercase();
+            let irregular =
+                result.irregular.map(|irregular| format!(" {arm}, {goal}: {}", irregular.sentence()));
+            remarks.extend(irregular);
+        }
+    }
+    remarks.into_iter().collect()
 }
 
 fn exhibit(

@@ -6,8 +6,8 @@ use super::*;
 use crate::report::kept::Kept;
 use crate::result::tests::{document, trial};
 use crate::result::{
-    GoalResult, Latency, LoadBound, LoadedLatency, Offered, ResultDocument, SearchGoal, SearchMethod,
-    SearchRecord, SearchTrial, Trial, TrialPurpose, Window, WindowPort,
+    GoalResult, Irregular, Latency, LoadBound, LoadedLatency, Offered, ResultDocument, SearchGoal,
+    SearchMethod, SearchRecord, SearchTrial, Trial, TrialPurpose, Window, WindowPort,
 };
 
 fn exhibits_of(documents: Vec<ResultDocument>) -> Vec<Exhibit> {
@@ -161,7 +161,7 @@ fn latency_stands_against_the_load_that_was_received() {
 }
 
 /// A search that found 1 Mpps of each of two senders without loss, between 0.9 and 1.01.
-fn search() -> SearchRecord {
+pub(in crate::report) fn search() -> SearchRecord {
     let goal = SearchGoal {
         name: "ndr".into(),
         final_trial_duration_s: 1.0,
@@ -244,6 +244,19 @@ fn searches_show_what_they_found_and_what_they_tried() {
     assert_eq!(
         sentence(&Study::new(&results)).unwrap(),
         "uvale carries 2.00 Mpps of 64-byte frames from VM to VM (NDR), under TCG"
+    );
+    let mut none = search();
+    none.results[0].relevant_lower_bound = None;
+    none.results[0].irregular = Some(Irregular::NoLowerBound);
+    let mut document = crate::result::tests::document(&["uvale"], Vec::new());
+    document.searches = vec![none];
+    let exhibits = exhibits_of(vec![document.clone()]);
+    assert_eq!(names(&exhibits), ["search-trials"]);
+    assert!(exhibits[0].caption.contains("uvale, NDR: No load passed"), "{}", exhibits[0].caption);
+    let results = Kept::name_all([("r.json".into(), document)]);
+    assert_eq!(
+        sentence(&Study::new(&results)).unwrap(),
+        "uvale: no load of 64-byte frames from VM to VM passed NDR, under TCG"
     );
 }
 

@@ -36,6 +36,11 @@ fn documents_that_measured_the_same_compete_and_others_complement_each_other() {
     let results = kept(vec![("a.json", one(1000)), ("c.json", document(&["uvale"], vec![other.clone()]))]);
     assert_eq!(labels(&results), ["uvale"]);
     assert_eq!(Study::new(&results).panels.len(), 2);
+    // A search is another question.
+    let mut searched = document(&["uvale"], Vec::new());
+    searched.searches = vec![crate::report::exhibits::tests::search()];
+    let results = kept(vec![("a.json", one(1000)), ("s.json", searched)]);
+    assert_eq!(labels(&results), ["uvale"]);
     let two = document(&["uvale", "vale"], vec![trial("uvale", 64, 1, 1, 0), trial("vale", 64, 1, 1, 0)]);
     let results = kept(vec![("a.json", two), ("b.json", one(2000))]);
     assert_eq!(labels(&results), ["a: uvale", "a: vale", "b: uvale"]);
