@@ -15,7 +15,7 @@ pub type Done = Result<(), Stop>;
 pub(super) type PartOf = (&'static str, fn() -> Done);
 
 /// Longest a check may take unless it says otherwise.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// One thing that a netmap module must do.
 #[derive(Debug, Clone, Copy)]
