@@ -133,3 +133,30 @@ fn a_search_that_takes_too_long_is_ended_and_kept() {
     assert!(search.incomplete.as_ref().unwrap().contains("--search-timeout"));
     assert_eq!(search.trials.len(), 1);
 }
+
+#[test]
+fn round_trips_are_measured_in_parts_of_what_was_found() {
+    let bench = Bench::new();
+    // Whatever the machine can do, the largest load passes.
+    std::fs::write(bench.path("g.toml"), "[[goal]]\nname = \"easy\"\nloss-ratio = \"90%\"\n").unwrap();
+    let line =
+        "p2p --search g.toml,soak --max-load 20k --min-load 1k --latency-at 10,50 --soak-duration 500ms";
+    let kept = searched(&bench, line);
+    let [search, soak] = &kept.document.searches[..] else { panic!("two searches") };
+    let trial = search.round_trips.as_ref().expect("round trips were asked for");
+    let found = search.results.iter().find_map(|result| result.throughput_pps()).unwrap();
+    assert_eq!(trial.offered, vale_bench::result::Offered::Pps { rate_pps: found });
+    assert!(trial.latency.is_some() && trial.latency_floor.is_some());
+    let loads: Vec<(f64, f64)> =
+        trial.latency_under_load.iter().map(|load| (load.percent, load.offered_pps[0])).collect();
+    assert_eq!(loads, [(10.0, found * 10.0 / 100.0), (50.0, found * 50.0 / 100.0)]);
+    assert_eq!(soak.round_trips, None, "a soak test finds no load");
+
+    bench.run("show r.json").succeeds().prints("50 %").prints("what was found for its");
+    bench.run("show r.json --format markdown").succeeds().prints("| uvale | 64 | 10 % |");
+    bench.run("report r.json --html page").succeeds();
+    let page = std::fs::read_to_string(bench.path("page/index.html")).unwrap();
+    assert!(page.contains("Loads are parts of what the search found"), "the page has the figures");
+
+    bench.run("p2p --search b2b --latency-at 50").exits(2).says("b2b and soak find none");
+}

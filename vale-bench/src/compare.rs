@@ -1,7 +1,7 @@
 //! Results compared: which is faster, by how much, how surely.
 //!
-//! Trials of two documents, or of two dataplanes of one, are matched by what was measured ([`Conditions`], frame size,
-//! dataplane). Each pair of sets gets the ratio of its medians, an interval, and a test ([`crate::stats`]); all tests
+//! Trials and what searches found, of two documents or of two dataplanes of one, are matched by what was measured
+//! ([`Conditions`], frame size, dataplane). Each pair of sets gets the ratio of its medians, an interval, and a test ([`crate::stats`]); all tests
 //! together are held against the chance of one wrong answer among them. What was measured under circumstances that
 //! decide rates is not compared unless asked for by the name of what differs ([`differences`]).
 //!
@@ -19,7 +19,7 @@ pub mod show;
 mod judge;
 mod matching;
 
-pub use document::{CompareDocument, Comparison, Conditions, Metric, Unit, Verdict};
+pub use document::{CompareDocument, Comparison, Conditions, Metric, Sought, Unit, Verdict};
 
 use crate::provenance;
 use crate::result::ResultDocument;
@@ -71,7 +71,7 @@ pub enum CompareError {
         name: String,
     },
     /// The reference is not there.
-    #[error("no trial of {path} is on the dataplane {name}; there is {there}")]
+    #[error("nothing in {path} was measured on the dataplane {name}; there is {there}")]
     NoReference {
         /// The file.
         path: String,
@@ -103,7 +103,8 @@ pub fn files(inputs: &[Input], options: &Options) -> Result<CompareDocument, Com
     }
     if matched.pairs.is_empty() {
         return Err(CompareError::NothingMatches(format!(
-            "no trial of the other files has the scenario, dataplane, size, direction, load and flows of one in {}",
+            "no trial or search of the other files has the scenario, dataplane, size, direction, load or goal, and flows \
+             of one in {}",
             inputs[0].path.display()
         )));
     }
@@ -118,12 +119,7 @@ pub fn dataplanes(
 ) -> Result<CompareDocument, CompareError> {
     let mut matched = Matched::default();
     for (index, input) in inputs.iter().enumerate() {
-        let mut there: Vec<&str> = Vec::new();
-        for trial in &input.document.trials {
-            if !there.contains(&trial.dataplane.name.as_str()) {
-                there.push(&trial.dataplane.name);
-            }
-        }
+        let there = matching::dataplanes(&input.document);
         let asked = input.document.plan.dataplanes.iter().map(String::as_str);
         let first = || asked.clone().find(|name| there.contains(name)).or(there.first().copied());
         let name = reference.or_else(first).unwrap_or_default();
@@ -137,7 +133,7 @@ pub fn dataplanes(
         matched.append(between_dataplanes(inputs, index, name, options.latency));
     }
     if matched.pairs.is_empty() {
-        return Err(CompareError::NothingMatches("no two dataplanes ran the same trials".into()));
+        return Err(CompareError::NothingMatches("no two dataplanes ran the same trials or searches".into()));
     }
     Ok(finish(By::Dataplane, inputs, options, Vec::new(), matched))
 }

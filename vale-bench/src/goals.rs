@@ -26,6 +26,13 @@ pub enum Method {
     Soak,
 }
 
+impl Method {
+    /// Whether it ends in a load, so that round trips can be measured in parts of it.
+    pub fn finds_load(&self) -> bool {
+        matches!(self, Method::Mlrsearch(_) | Method::Binary(_) | Method::Mrr)
+    }
+}
+
 /// The names that are no file's.
 const NAMES: [&str; 7] = ["ndr", "pdr", "tst009", "rfc2544", "mrr", "b2b", "soak"];
 

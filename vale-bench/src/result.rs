@@ -39,8 +39,8 @@ pub use rate::{
     Accounting, DirectionThroughput, FCS_BYTES, L1_OVERHEAD_BYTES, Rates, Throughput, l1_bits, l2_bits,
 };
 pub use search::{
-    BackToBack, GoalResult, Irregular, LoadBound, MaxReceiveRate, SearchGoal, SearchMethod, SearchRecord,
-    SearchTrial, TrialPurpose,
+    BackToBack, Found, GoalResult, Irregular, LoadBound, MaxReceiveRate, SearchGoal, SearchMethod,
+    SearchRecord, SearchTrial, TrialPurpose,
 };
 pub use time::rfc3339;
 pub use trial::{Accelerator, Dataplane, Direction, FrameSize, Offered, Trial};

@@ -14,8 +14,11 @@
 mod bursts;
 mod judge;
 mod keep;
+mod round_trips;
 
 use std::time::{Duration, Instant};
+
+pub use round_trips::AT_FOUND;
 
 use pktgen::spec::Rate;
 
@@ -36,7 +39,8 @@ use crate::trial::{self, TrialSpec};
 pub struct SearchSpec {
     /// What to look for.
     pub method: Method,
-    /// Trials are like this one but for their load and duration; its warm-up is that of the search.
+    /// Trials are like this one but for their load and duration; its warm-up is that of the search, its round trips
+    /// come last.
     pub trial: TrialSpec,
     /// Largest load of each sender, if it is given.
     pub max_load: Option<Rate>,
@@ -110,18 +114,31 @@ pub fn in_turns(
         while index < running.len() {
             match running[index].step(interrupt, progress) {
                 Ok(true) => index += 1,
-                Ok(false) => done(running.remove(index).finish(progress))?,
-                Err(fail) => {
-                    for mut search in running {
-                        search.record.incomplete = Some(fail.to_string());
-                        done(search.finish(progress))?;
-                    }
-                    return Err(fail);
-                }
+                Ok(false) => match running[index].round_trips(interrupt, progress) {
+                    Ok(()) => done(running.remove(index).finish(progress))?,
+                    Err(fail) => return Err(give_up(running, fail, progress, done)),
+                },
+                Err(fail) => return Err(give_up(running, fail, progress, done)),
             }
         }
     }
     Ok(())
+}
+
+/// Keeps what there is of searches that cannot go on, and returns why.
+fn give_up(
+    running: Vec<Running<'_>>,
+    fail: Fail,
+    progress: &Progress,
+    done: &mut dyn FnMut(SearchRecord) -> Result<(), Fail>,
+) -> Fail {
+    for mut search in running {
+        search.record.incomplete = Some(fail.to_string());
+        if let Err(worse) = done(search.finish(progress)) {
+            return worse;
+        }
+    }
+    fail
 }
 
 /// Makes one search on one lab.

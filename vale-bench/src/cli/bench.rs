@@ -122,9 +122,9 @@ pub struct BenchArgs {
     /// Also measure round trips, on otherwise idle ports
     #[arg(long, help_heading = "What to measure")]
     pub latency: bool,
-    /// Also measure round trips inside a load of so many percent of the trial's throughput: 10,50,99
+    /// Also measure round trips inside a load of so many percent of the throughput: 10,50,99
     ///
-    /// Includes --latency. Probes are sent in between the load's frames, on the same ports, by a schedule, and timed
+    /// Of what the trial received or, with --search, of what the search found for its first goal. Includes --latency. Probes are sent in between the load's frames, on the same ports, by a schedule, and timed
     /// from when they were due.
     #[arg(long, value_name = "LIST", value_parser = values::percentages, help_heading = "What to measure")]
     pub latency_at: Option<Percentages>,

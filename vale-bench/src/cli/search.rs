@@ -17,7 +17,7 @@ pub struct SearchArgs {
     /// trials of 60 s. These, and the goals of a FILE, are sought together by MLRsearch (RFC 9971). rfc2544: no loss
     /// in a trial of 60 s, by halving. mrr: the rate received at the largest load, ten trials of 1 s. b2b: the longest
     /// burst without loss (RFC 9004). soak: loss over time at one load: --rate, or a part of what was found before it.
-    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with_all = ["duration", "latency", "latency_at"])]
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', conflicts_with = "duration")]
     pub search: Vec<String>,
     /// How far apart the bounds of a throughput may be: 0.5% or 0.005 [default: each goal's own, 0.5%]
     #[arg(long, value_name = "PART", value_parser = parse_ratio, requires = "search")]

@@ -65,7 +65,14 @@ fn verdict(document: &CompareDocument) -> Result<(), Fail> {
     let named = |rows: Vec<&Comparison>| {
         let name = |row: &&Comparison| {
             let ratio = row.ratio.map_or("-".into(), |ratio| format!("{ratio:.3}"));
-            format!("{} {} {} ({ratio})", row.conditions.scenario, row.new.dataplane, row.frame_size.label)
+            let goal = row.conditions.search.as_ref().map(|sought| format!(" {}", sought.name()));
+            format!(
+                "{} {} {}{} ({ratio})",
+                row.conditions.scenario,
+                row.new.dataplane,
+                row.frame_size.label,
+                goal.unwrap_or_default()
+            )
         };
         rows.iter().map(name).collect::<Vec<_>>().join(", ")
     };

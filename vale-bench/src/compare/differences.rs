@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CompareError, Input};
-use crate::result::{Manifest, ResultDocument};
+use crate::result::{Dataplane, Manifest, ResultDocument};
 use std::collections::BTreeSet;
 
 /// How much a differing field weighs.
@@ -99,14 +99,12 @@ const FIELDS: &[Field] = &[
     }),
     tells("trial.duration_s", |d| all_of(d, |trial| trial.duration_s.to_string())),
     tells("dataplane.guest_driver", |d| {
-        all_of(d, |t| {
-            format!("{}: {}", t.dataplane.name, t.dataplane.guest_driver.as_deref().unwrap_or("none"))
-        })
+        of_planes(d, |plane| format!("{}: {}", plane.name, plane.guest_driver.as_deref().unwrap_or("none")))
     }),
     tells("dataplane.parameters", |d| {
-        all_of(d, |trial| {
-            let pairs = trial.dataplane.parameters.iter().map(|(name, value)| format!("{name}={value}"));
-            format!("{}: {}", trial.dataplane.name, pairs.collect::<Vec<_>>().join(" "))
+        of_planes(d, |plane| {
+            let pairs = plane.parameters.iter().map(|(name, value)| format!("{name}={value}"));
+            format!("{}: {}", plane.name, pairs.collect::<Vec<_>>().join(" "))
         })
     }),
 ];
@@ -167,6 +165,13 @@ fn guest_option(manifest: &Manifest, option: &str) -> Option<String> {
 
 fn all_of(document: &ResultDocument, value: fn(&crate::result::Trial) -> String) -> Option<String> {
     let values: BTreeSet<String> = document.trials.iter().map(value).collect();
+    Some(values.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+fn of_planes(document: &ResultDocument, value: fn(&Dataplane) -> String) -> Option<String> {
+    let of_trials = document.trials.iter().map(|trial| &trial.dataplane);
+    let of_searches = document.searches.iter().map(|record| &record.dataplane);
+    let values: BTreeSet<String> = of_trials.chain(of_searches).map(value).collect();
     Some(values.into_iter().collect::<Vec<_>>().join(", "))
 }
 

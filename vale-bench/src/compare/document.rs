@@ -9,7 +9,10 @@ use super::Input;
 use super::differences::Difference;
 use super::published::Beside;
 use crate::report::figure;
-use crate::result::{Accelerator, Arrivals, Direction, FlowOrder, FrameSize, Load, Offered, Tool, Trial};
+use crate::result::{
+    Accelerator, Arrivals, Direction, FlowOrder, Found, FrameSize, Load, Offered, SearchGoal, SearchMethod,
+    SearchRecord, Tool, Trial,
+};
 use crate::stats::Interval;
 
 /// Names the schema of a document.
@@ -57,7 +60,40 @@ impl Source {
     }
 }
 
-/// What two trials must have in common, beside their frame size, to be compared.
+/// What searches looked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Sought {
+    /// How loads were chosen.
+    pub method: SearchMethod,
+    /// What a load had to do; null for the rate received at the largest load.
+    pub goal: Option<SearchGoal>,
+}
+
+impl Sought {
+    /// In a word: `ndr`, `mrr`.
+    pub fn name(&self) -> &str {
+        self.goal.as_ref().map_or("mrr", |goal| goal.name.as_str())
+    }
+
+    /// In words, with all that another search must have in common with it.
+    fn text(&self) -> String {
+        let Some(goal) = &self.goal else { return self.method.label().to_owned() };
+        let percent = |ratio: f64| format!("{} %", figure::shortest(ratio * 100.0));
+        let seconds = figure::seconds;
+        format!(
+            "{} by {} (at most {} lost in trials of {}, {} a load, {} of it exempt, to {})",
+            goal.name,
+            self.method.label(),
+            percent(goal.loss_ratio),
+            seconds(goal.final_trial_duration_s),
+            seconds(goal.duration_sum_s),
+            percent(goal.exceed_ratio),
+            percent(goal.width)
+        )
+    }
+}
+
+/// What two trials, or two searches, must have in common, beside their frame size, to be compared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Conditions {
     /// Scenario.
@@ -68,7 +104,7 @@ pub struct Conditions {
     pub ports: u32,
     /// One way or both.
     pub direction: Direction,
-    /// Offered load of each sender.
+    /// Offered load of each sender; of searches, which vary it, the most they could.
     pub offered: Offered,
     /// Flows of each sender.
     pub flows: u32,
@@ -76,6 +112,9 @@ pub struct Conditions {
     /// even times.
     #[serde(default)]
     pub load: Option<Load>,
+    /// What was searched for; null for trials at one load.
+    #[serde(default)]
+    pub search: Option<Sought>,
 }
 
 impl Conditions {
@@ -89,7 +128,15 @@ impl Conditions {
             offered: trial.offered,
             flows: trial.flows,
             load: trial.load.clone().and_then(beyond_plain),
+            search: None,
         }
+    }
+
+    /// Of a search, and one of the rates it found; `None` without a trial, which no search ends without.
+    pub fn of_search(record: &SearchRecord, found: &Found<'_>) -> Option<Conditions> {
+        let search = Some(Sought { method: record.method, goal: found.goal.cloned() });
+        let first = &record.trials.first()?.raw;
+        Some(Conditions { offered: Offered::Max, search, ..Conditions::of(first) })
     }
 
     /// In words: `v2v, 2 guests, one way, as fast as possible`.
@@ -101,7 +148,7 @@ impl Conditions {
             parts.push(format!("{} ports", self.ports));
         }
         parts.push(figure::direction(self.direction).into());
-        parts.push(figure::offered(self.offered));
+        parts.push(self.search.as_ref().map_or_else(|| figure::offered(self.offered), Sought::text));
         if self.flows > 1 {
             parts.push(figure::count(self.flows, "flow"));
         }
@@ -145,7 +192,7 @@ fn words(load: &Load) -> Vec<String> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
-    /// The receivers' rate in Mpps: more is faster.
+    /// The receivers' rate in Mpps, or what a search found: more is faster.
     RateMpps,
     /// The median round trip in microseconds: less is faster.
     LatencyP50Us,
@@ -173,7 +220,7 @@ impl Metric {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// A repetition of the trial.
+    /// A repetition of the trial or the search.
     Repeat,
     /// A batch of windows of the only trial. It knows the noise within that trial and nothing of what another start
     /// would give.
@@ -219,6 +266,9 @@ pub struct Side {
     pub samples: Vec<f64>,
     /// Their median.
     pub median: f64,
+    /// Samples that are what the senders can, of which the dataplane may do more.
+    #[serde(default)]
+    pub sender_limited: u32,
 }
 
 /// Two sets of samples, compared.
@@ -255,7 +305,7 @@ pub struct Comparison {
     pub below: bool,
 }
 
-/// Trials without a counterpart.
+/// Trials, or searches, without a counterpart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Unmatched {
     /// Index in the document's sources.
@@ -292,7 +342,7 @@ pub struct CompareDocument {
     pub differences: Vec<Difference>,
     /// The comparisons.
     pub comparisons: Vec<Comparison>,
-    /// Trials without a counterpart.
+    /// Trials and searches without a counterpart.
     pub unmatched: Vec<Unmatched>,
     /// Published figures with ours beside them; null if none were asked for.
     #[serde(default)]

@@ -1,8 +1,8 @@
-//! Which trials belong together, and the samples they give.
+//! Which trials and searches belong together, and the samples they give.
 
 use super::Input;
 use super::document::{Conditions, Metric, Side, Unit, Unmatched};
-use crate::result::{FrameSize, Trial, Window};
+use crate::result::{Dataplane, Found, FrameSize, ResultDocument, SearchRecord, Trial, Window};
 use crate::stats::median;
 
 /// Two sets of samples that may be compared.
@@ -36,20 +36,98 @@ impl Matched {
     }
 }
 
-/// The repetitions of one measurement.
+/// One repetition of a measurement.
+#[derive(Clone, Copy)]
+enum Measured<'a> {
+    Trial(&'a Trial),
+    Search(&'a SearchRecord, Found<'a>),
+}
+
+impl<'a> Measured<'a> {
+    /// All of a document, each with its conditions.
+    fn all(document: &'a ResultDocument) -> impl Iterator<Item = (Conditions, Measured<'a>)> {
+        let trials = document.trials.iter().map(|trial| (Conditions::of(trial), Measured::Trial(trial)));
+        let searches = document.searches.iter().flat_map(|record| {
+            let found = record.found().into_iter();
+            found.filter_map(move |found| {
+                Some((Conditions::of_search(record, &found)?, Measured::Search(record, found)))
+            })
+        });
+        trials.chain(searches)
+    }
+
+    fn dataplane(&self) -> &'a Dataplane {
+        match self {
+            Measured::Trial(trial) => &trial.dataplane,
+            Measured::Search(record, _) => &record.dataplane,
+        }
+    }
+
+    fn frame_size(&self) -> &'a FrameSize {
+        match self {
+            Measured::Trial(trial) => &trial.frame_size,
+            Measured::Search(record, _) => &record.frame_size,
+        }
+    }
+
+    fn repeat(&self) -> u32 {
+        match self {
+            Measured::Trial(trial) => trial.repeat,
+            Measured::Search(record, _) => record.repeat,
+        }
+    }
+
+    fn is_sender_limited(&self) -> bool {
+        matches!(self, Measured::Search(_, Found { sender_limited: true, .. }))
+    }
+
+    /// The windows of a trial; a search has none that say what it found.
+    fn windows(&self) -> &'a [Window] {
+        match self {
+            Measured::Trial(trial) => &trial.windows,
+            Measured::Search(..) => &[],
+        }
+    }
+
+    fn figure(&self, metric: Metric) -> Option<f64> {
+        let latency = |ns: fn(&crate::result::Latency) -> u64| match self {
+            Measured::Trial(trial) => trial.latency.as_ref().map(|latency| ns(latency) as f64 / 1e3),
+            Measured::Search(..) => None,
+        };
+        match (metric, self) {
+            (Metric::RateMpps, Measured::Trial(trial)) => Some(trial.throughput.aggregate.rate_mpps),
+            (Metric::RateMpps, Measured::Search(_, found)) => Some(found.rate_mpps),
+            (Metric::LatencyP50Us, _) => latency(|latency| latency.p50_ns),
+            (Metric::LatencyP99Us, _) => latency(|latency| latency.p99_ns),
+        }
+    }
+}
+
+/// Every dataplane of a document by name, in the order in which they were first measured.
+pub(super) fn dataplanes(document: &ResultDocument) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for (_, measured) in Measured::all(document) {
+        if !names.contains(&measured.dataplane().name.as_str()) {
+            names.push(&measured.dataplane().name);
+        }
+    }
+    names
+}
+
+/// The repetitions of one measurement, at least one.
 struct Group<'a> {
     source: usize,
     conditions: Conditions,
-    trials: Vec<&'a Trial>,
+    repeats: Vec<Measured<'a>>,
 }
 
-impl Group<'_> {
-    fn dataplane(&self) -> &str {
-        &self.trials[0].dataplane.name
+impl<'a> Group<'a> {
+    fn dataplane(&self) -> &'a str {
+        &self.repeats[0].dataplane().name
     }
 
-    fn frame_size(&self) -> &FrameSize {
-        &self.trials[0].frame_size
+    fn frame_size(&self) -> &'a FrameSize {
+        self.repeats[0].frame_size()
     }
 
     /// Whether both measured the same, on whatever.
@@ -68,39 +146,44 @@ impl Group<'_> {
     }
 
     fn repeats(&self) -> Vec<u32> {
-        self.trials.iter().map(|trial| trial.repeat).collect()
+        self.repeats.iter().map(Measured::repeat).collect()
+    }
+
+    fn samples(&self, metric: Metric) -> Vec<f64> {
+        self.repeats.iter().filter_map(|repeat| repeat.figure(metric)).collect()
     }
 
     fn side(&self, samples: Vec<f64>) -> Option<Side> {
         Some(Side {
             source: self.source,
             dataplane: self.dataplane().to_owned(),
-            accelerator: self.trials[0].dataplane.accelerator,
+            accelerator: self.repeats[0].dataplane().accelerator,
             median: median(samples.iter().copied())?,
             samples,
+            sender_limited: self.repeats.iter().filter(|repeat| repeat.is_sender_limited()).count() as u32,
         })
     }
 }
 
 fn groups(inputs: &[Input], source: usize) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for trial in &inputs[source].document.trials {
-        let group = Group { source, conditions: Conditions::of(trial), trials: vec![trial] };
+    for (conditions, measured) in Measured::all(&inputs[source].document) {
+        let group = Group { source, conditions, repeats: vec![measured] };
         let same =
             |known: &&mut Group<'_>| known.dataplane() == group.dataplane() && known.measures_as(&group);
         match groups.iter_mut().find(same) {
-            Some(known) => known.trials.push(trial),
+            Some(known) => known.repeats.push(measured),
             None => groups.push(group),
         }
     }
     for group in &mut groups {
-        group.trials.sort_by_key(|trial| trial.repeat);
+        group.repeats.sort_by_key(Measured::repeat);
     }
     groups.sort_by(|a, b| a.frame_size().mean_bytes().total_cmp(&b.frame_size().mean_bytes()));
     groups
 }
 
-/// Trials on the same dataplane in two documents.
+/// Trials and searches on the same dataplane in two documents.
 pub(super) fn between_documents(inputs: &[Input], old: usize, new: usize, latency: bool) -> Matched {
     let (before, now) = (groups(inputs, old), groups(inputs, new));
     let same = |a: &Group<'_>, b: &Group<'_>| a.dataplane() == b.dataplane() && a.measures_as(b);
@@ -116,7 +199,7 @@ pub(super) fn between_documents(inputs: &[Input], old: usize, new: usize, latenc
     matched
 }
 
-/// Trials on other dataplanes than `reference` in one document.
+/// Trials and searches on other dataplanes than `reference` in one document.
 pub(super) fn between_dataplanes(inputs: &[Input], source: usize, reference: &str, latency: bool) -> Matched {
     let groups = groups(inputs, source);
     let mut matched = Matched::default();
@@ -137,15 +220,15 @@ fn pairs(old: &Group<'_>, new: &Group<'_>, latency: bool) -> Vec<Pair> {
 }
 
 fn pair(old: &Group<'_>, new: &Group<'_>, metric: Metric) -> Option<Pair> {
-    let single = old.trials.len() == 1 && new.trials.len() == 1;
+    let single = old.repeats.len() == 1 && new.repeats.len() == 1;
     let batches = (single && metric == Metric::RateMpps)
-        .then(|| Some((batches(&old.trials[0].windows)?, batches(&new.trials[0].windows)?)));
+        .then(|| Some((batches(old.repeats[0].windows())?, batches(new.repeats[0].windows())?)));
     let (unit, before, now) = match batches.flatten() {
         Some((before, now)) => (Unit::WindowBatch, before, now),
-        None => (Unit::Repeat, samples(old, metric), samples(new, metric)),
+        None => (Unit::Repeat, old.samples(metric), new.samples(metric)),
     };
     // A repetition without the figure has no partner.
-    let whole = before.len() == old.trials.len() && now.len() == new.trials.len();
+    let whole = before.len() == old.repeats.len() && now.len() == new.repeats.len();
     Some(Pair {
         conditions: old.conditions.clone(),
         frame_size: old.frame_size().clone(),
@@ -159,19 +242,6 @@ fn pair(old: &Group<'_>, new: &Group<'_>, metric: Metric) -> Option<Pair> {
         old: old.side(before)?,
         new: new.side(now)?,
     })
-}
-
-fn samples(group: &Group<'_>, metric: Metric) -> Vec<f64> {
-    let latency = |trial: &Trial| {
-        let latency = trial.latency.as_ref()?;
-        let ns = if metric == Metric::LatencyP50Us { latency.p50_ns } else { latency.p99_ns };
-        Some(ns as f64 / 1e3)
-    };
-    let figure = |trial: &&Trial| match metric {
-        Metric::RateMpps => Some(trial.throughput.aggregate.rate_mpps),
-        Metric::LatencyP50Us | Metric::LatencyP99Us => latency(trial),
-    };
-    group.trials.iter().filter_map(figure).collect()
 }
 
 /// Batches a trial is cut into.

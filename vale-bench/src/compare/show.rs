@@ -87,6 +87,14 @@ fn legend(document: &CompareDocument) -> Vec<String> {
     if any(|row| row.paired) {
         notes.push("Rounds of one run are compared round by round.".into());
     }
+    let limited: u32 =
+        document.comparisons.iter().map(|row| row.old.sender_limited + row.new.sender_limited).sum();
+    if limited > 0 {
+        notes.push(format!(
+            "What {} found is the senders' own limit; the dataplane may do more.",
+            if limited == 1 { "one search".into() } else { format!("{limited} searches") }
+        ));
+    }
     if any(|row| row.unit == Unit::WindowBatch) {
         notes.push(
             "One trial a side: its samples are ten batches of windows. That says how sure the figures of these two \

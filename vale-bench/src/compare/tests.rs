@@ -1,8 +1,8 @@
 //! Comparisons of made-up documents.
 
 use super::*;
-use crate::result::tests::{document, trial};
-use crate::result::{Latency, Trial, Window, WindowPort};
+use crate::result::tests::{document, search, trial};
+use crate::result::{Irregular, Latency, SearchRecord, Trial, Window, WindowPort};
 use std::path::Path;
 
 fn options() -> Options {
@@ -184,7 +184,7 @@ fn trials_without_a_counterpart_are_named() {
     let nothing = [input("a", trials("uvale", 64, &OLD)), input("b", trials("vale", 64, &OLD))];
     assert!(files(&nothing, &options()).unwrap_err().to_string().starts_with("nothing to compare"));
     let error = dataplanes(&nothing[..1], Some("vale"), &options()).unwrap_err().to_string();
-    assert_eq!(error, "no trial of a is on the dataplane vale; there is uvale");
+    assert_eq!(error, "nothing in a was measured on the dataplane vale; there is uvale");
     assert!(dataplanes(&nothing[..1], None, &options()).is_err());
 }
 
@@ -239,4 +239,75 @@ fn the_schema_in_the_repository_is_that_of_the_types() {
     let problems: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
     assert_eq!(problems, [""; 0]);
     assert_eq!(serde_json::from_value::<CompareDocument>(value).unwrap(), document);
+}
+
+/// Repetitions of a search for ndr and pdr that found this, in thousands of frames a second.
+fn searches(dataplane: &str, found: &[u64]) -> Vec<SearchRecord> {
+    let record = |(i, kpps): (usize, &u64)| {
+        let mut record = search(dataplane, 64, *kpps as f64 * 1e3);
+        record.repeat = i as u32 + 1;
+        record
+    };
+    found.iter().enumerate().map(record).collect()
+}
+
+fn searched(path: &str, searches: Vec<SearchRecord>) -> Input {
+    let mut input = input(path, Vec::new());
+    input.document.searches = searches;
+    input
+}
+
+#[test]
+fn what_searches_found_is_compared_by_goal() {
+    let options = Options { fail_below: Some(0.95), ..options() };
+    let old = searched("old.json", searches("uvale", &OLD));
+    let new = searched("new.json", searches("uvale", &[2700, 2750, 2680, 2710, 2690, 2720]));
+    let document = files(&[old.clone(), new], &options).unwrap();
+    let goals: Vec<_> =
+        document.comparisons.iter().map(|row| row.conditions.search.as_ref().unwrap().name()).collect();
+    assert_eq!(goals, ["ndr", "pdr"]);
+    assert!(document.comparisons.iter().all(|row| row.below && row.verdict == Verdict::Slower));
+    assert_eq!(document.comparisons[0].new.median, 2.705);
+    let text = shown(&document).replace('\n', " ");
+    assert!(
+        text.contains("one way, ndr by MLRsearch (at most 0 % lost in trials of 1 s, 5 s a load"),
+        "{text}"
+    );
+
+    // Another goal of the same name is something else.
+    let mut other = searches("uvale", &OLD);
+    other.iter_mut().for_each(|record| record.results[0].goal.duration_sum_s = 20.0);
+    let document = files(&[old.clone(), searched("b.json", other)], &options).unwrap();
+    assert_eq!((document.comparisons.len(), document.unmatched.len()), (1, 2));
+    // Trials at one load are no searches.
+    assert!(files(&[old, input("b.json", trials("uvale", 64, &OLD))], &options).is_err());
+}
+
+#[test]
+fn dataplanes_are_compared_by_what_their_searches_found() {
+    let rates = [4000, 2000, 4100, 2050, 3900, 1990, 4050];
+    let all = [searches("uvale", &rates), searches("testpmd", &rates.map(|rate| rate / 2))].concat();
+    let document = dataplanes(&[searched("r.json", all)], None, &options()).unwrap();
+    let row = &document.comparisons[0];
+    assert_eq!((row.old.dataplane.as_str(), row.verdict, row.paired), ("uvale", Verdict::Slower, true));
+}
+
+#[test]
+fn searches_that_found_nothing_count_and_those_that_were_ended_do_not() {
+    let mut none = searches("uvale", &OLD);
+    for record in &mut none {
+        record.results.truncate(1);
+        record.results[0].relevant_lower_bound = None;
+        record.results[0].irregular = Some(Irregular::NoLowerBound);
+        record.results[0].sender_limited = true;
+    }
+    let old = searched("old.json", searches("uvale", &OLD));
+    let document = files(&[old.clone(), searched("new.json", none.clone())], &options()).unwrap();
+    assert_eq!(
+        (document.comparisons[0].ratio, document.comparisons[0].verdict),
+        (Some(0.0), Verdict::Slower)
+    );
+    assert!(shown(&document).replace('\n', " ").contains("What 6 searches found is the senders' own limit"));
+    none.iter_mut().for_each(|record| record.incomplete = Some("interrupted".into()));
+    assert!(files(&[old, searched("new.json", none)], &options()).is_err());
 }

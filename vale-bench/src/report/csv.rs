@@ -50,7 +50,7 @@ fn header() -> impl Iterator<Item = &'static str> {
 
 /// A row for every trial, those of searches among them, then one for every goal of every search.
 fn rows(document: &ResultDocument) -> impl Iterator<Item = Vec<String>> {
-    let of_searches = document.searches.iter().flat_map(|search| &search.trials).map(|trial| &trial.raw);
+    let of_searches = document.searches.iter().flat_map(SearchRecord::all_trials);
     let of_trials = document.trials.iter().chain(of_searches).map(move |trial| {
         let row = COLUMNS.iter().map(|(_, cell)| cell(document, trial));
         row.chain(SEARCH_COLUMNS.iter().map(|_| String::new())).collect()
@@ -78,8 +78,8 @@ impl Export for Windows {
         let header = ["document"].into_iter().chain(keys().map(|(name, _)| *name));
         writer.write_record(header.chain(WINDOW_COLUMNS.map(|(name, _)| name))).map_err(io_error)?;
         for kept in results {
-            let searches = kept.document.searches.iter().flat_map(|search| &search.trials);
-            for trial in kept.document.trials.iter().chain(searches.map(|trial| &trial.raw)) {
+            let searches = kept.document.searches.iter().flat_map(SearchRecord::all_trials);
+            for trial in kept.document.trials.iter().chain(searches) {
                 let key: Vec<String> = keys().map(|(_, cell)| cell(&kept.document, trial)).collect();
                 let lost = trial.lost_by_window();
                 for (index, window) in trial.windows.iter().enumerate() {

@@ -2,42 +2,48 @@
 
 use super::figure::{micros, percent, scaled, significant};
 use super::group::{Row, Section};
+use super::search::Searches;
 use crate::result::{Arrivals, FlowOrder, Latency, Load, LoadedLatency, Pacing, ThreadKind, Trial};
 use crate::stats::median;
 
 /// Header and rows of a table.
 pub(super) type Cells = (Vec<&'static str>, Vec<Vec<String>>);
 
+/// The repetitions of one measurement, at least one: dataplane, frame size, trials.
+pub(super) type Repeats<'a> = (&'a str, &'a str, Vec<&'a Trial>);
+
 /// Round trips inside loads, if any were measured: idle ports and the engine's floor beside them.
 pub(super) fn round_trips(section: &Section<'_>) -> Option<Cells> {
+    let rows = section.rows.iter().map(|row| (row.dataplane(), row.size(), row.trials.clone()));
+    // Those on idle ports alone are in the table of throughputs.
+    round_trips_of(rows.filter(|(.., trials)| !trials[0].latency_under_load.is_empty()))
+}
+
+/// Round trips on idle ports and inside the loads of the first repetition.
+pub(super) fn round_trips_of<'a>(measured: impl Iterator<Item = Repeats<'a>>) -> Option<Cells> {
     let mut rows = Vec::new();
-    for row in &section.rows {
-        let percents: Vec<f64> =
-            row.trials[0].latency_under_load.iter().map(|loaded| loaded.percent).collect();
-        if percents.is_empty() {
-            continue;
-        }
+    for (dataplane, size, trials) in measured {
         let mut add = |load: String, mpps: String, of: &dyn Fn(&Trial) -> Option<&Latency>| {
             let figure = |ns: fn(&Latency) -> u64| {
-                let times = row.trials.iter().filter_map(|trial| of(trial)).map(|latency| ns(latency) as f64);
+                let times = trials.iter().filter_map(|trial| of(trial)).map(|latency| ns(latency) as f64);
                 median(times).map_or_else(|| "-".into(), micros)
             };
-            let lost = row.trials.iter().filter_map(|trial| of(trial));
+            let lost = trials.iter().filter_map(|trial| of(trial));
             let lost = median(lost.map(|l| l.lost as f64 / (l.lost + l.count).max(1) as f64));
             let figures =
                 [figure(|l| l.p50_ns), figure(|l| l.p99_ns), figure(|l| l.p99_9_ns), figure(|l| l.max_ns)];
-            let mut cells = vec![row.dataplane().to_owned(), row.size().to_owned(), load, mpps];
+            let mut cells = vec![dataplane.to_owned(), size.to_owned(), load, mpps];
             cells.extend(figures);
             cells.push(lost.map_or_else(|| "-".into(), percent));
             rows.push(cells);
         };
         add("floor".into(), "-".into(), &|trial| trial.latency_floor.as_ref());
         add("idle".into(), "-".into(), &|trial| trial.latency.as_ref());
-        for wanted in percents {
+        for wanted in trials[0].latency_under_load.iter().map(|loaded| loaded.percent) {
             fn at(trial: &Trial, wanted: f64) -> Option<&LoadedLatency> {
                 trial.latency_under_load.iter().find(|loaded| loaded.percent == wanted)
             }
-            let received = row.trials.iter().filter_map(|trial| at(trial, wanted)).map(|l| l.received_mpps);
+            let received = trials.iter().filter_map(|trial| at(trial, wanted)).map(|l| l.received_mpps);
             let mpps = median(received).map_or_else(|| "-".into(), significant);
             add(format!("{wanted} %"), mpps, &|trial| at(trial, wanted)?.from_due.as_ref());
         }
@@ -133,10 +139,15 @@ pub(super) fn words(load: &Load) -> Vec<String> {
 }
 
 /// What the figures beside the headline mean.
-pub(super) fn legend(sections: &[Section<'_>]) -> Option<String> {
-    sections.iter().any(|section| round_trips(section).is_some()).then(|| {
-        "Round trips by load are timed from when a probe was due; idle is without load, one probe after the other; \
-         floor is what the probing engine measures with nothing in between."
-            .into()
+pub(super) fn legend(sections: &[Section<'_>], searches: &[Searches]) -> Option<String> {
+    let after = searches.iter().any(|table| table.round_trips.is_some());
+    let any = after || sections.iter().any(|section| round_trips(section).is_some());
+    let whose =
+        if after { " After a search they are in percent of what was found for its first goal." } else { "" };
+    any.then(|| {
+        format!(
+            "Round trips by load are timed from when a probe was due; idle is without load, one probe after the \
+             other; floor is what the probing engine measures with nothing in between.{whose}"
+        )
     })
 }

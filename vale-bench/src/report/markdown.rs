@@ -39,6 +39,9 @@ impl Report for Markdown {
             if !searches.notes.is_empty() {
                 writeln!(out)?;
             }
+            if let Some(round_trips) = searches.round_trips.clone() {
+                table(round_trips, out)?;
+            }
         }
         let mut doubts: Vec<String> = text::gaps(document);
         doubts.extend(text::warnings(document));
@@ -63,9 +66,9 @@ impl Report for Markdown {
                 sections.iter().any(Section::has_interval),
             );
             writeln!(out, "{}\n", escape(&legend))?;
-            if let Some(legend) = load::legend(&sections) {
-                writeln!(out, "{}\n", escape(&legend))?;
-            }
+        }
+        if let Some(legend) = load::legend(&sections, &searches) {
+            writeln!(out, "{}\n", escape(&legend))?;
         }
         if let Some(legend) = search::legend(document) {
             writeln!(out, "{}\n", escape(legend))?;

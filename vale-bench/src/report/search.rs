@@ -1,6 +1,7 @@
 //! Searches put together: repetitions into rows, and the rows of one method and circumstance into a table.
 
 use super::figure::{count, percent, seconds, significant};
+use super::load;
 use crate::result::{
     Direction, GoalResult, ResultDocument, SearchMethod, SearchRecord, SearchTrial, Trial, TrialPurpose,
 };
@@ -16,6 +17,8 @@ pub(super) struct Searches {
     pub(super) rows: Vec<Vec<String>>,
     /// What the rows must not be read without.
     pub(super) notes: Vec<String>,
+    /// Round trips in parts of the loads that were found, if they were measured.
+    pub(super) round_trips: Option<load::Cells>,
 }
 
 /// All searches of a document, in the order in which the first of each table was made.
@@ -267,7 +270,20 @@ fn table(document: &ResultDocument, group: &[&SearchRecord]) -> Searches {
             row.push(ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}")));
         }
     }
-    Searches { title: title(group), header, rows: cells, notes: notes(group) }
+    let round_trips = round_trips(&rows);
+    Searches { title: title(group), header, rows: cells, notes: notes(group), round_trips }
+}
+
+/// Round trips after searches, once for each search, however many goals it had.
+fn round_trips(rows: &[Row<'_>]) -> Option<load::Cells> {
+    let of_first_goal =
+        |row: &&Row<'_>| row.goal == row.first().results.first().map(|result| result.goal.name.as_str());
+    let measured = rows.iter().filter(of_first_goal).map(|row| {
+        let trials: Vec<&Trial> =
+            row.records.iter().filter_map(|record| record.round_trips.as_ref()).collect();
+        (row.first().dataplane.name.as_str(), row.first().frame_size.label.as_str(), trials)
+    });
+    load::round_trips_of(measured.filter(|(.., trials)| !trials.is_empty()))
 }
 
 /// Of each row to the first dataplane's of the same size and goal, where there are several dataplanes.

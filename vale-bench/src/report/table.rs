@@ -49,11 +49,12 @@ impl Report for Table {
             }
             writeln!(out)?;
         }
-        for searches in search::searches(document) {
+        let searches = search::searches(document);
+        for searches in &searches {
             for line in text::wrap(&searches.title, width, "", "  ") {
                 writeln!(out, "{}", paint.bold(&line))?;
             }
-            let (header, rows, left_out) = fit(searches.header, searches.rows, width);
+            let (header, rows, left_out) = fit(searches.header.clone(), searches.rows.clone(), width);
             writeln!(out, "{}", table(&header, rows, view))?;
             if !left_out.is_empty() {
                 let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
@@ -61,6 +62,14 @@ impl Report for Table {
             }
             for note in &searches.notes {
                 paragraph(out, note, width, "! ", |line| paint.yellow(line))?;
+            }
+            if let Some((header, rows)) = searches.round_trips.clone() {
+                let (header, rows, left_out) = fit(header, rows, width);
+                writeln!(out, "\n{}", table(&header, rows, view))?;
+                if !left_out.is_empty() {
+                    let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
+                    paragraph(out, &text, width, "", |line| paint.dim(line))?;
+                }
             }
             writeln!(out)?;
         }
@@ -72,6 +81,9 @@ impl Report for Table {
         }
         if let Some(legend) = search::legend(document) {
             paragraph(out, legend, width, "", |line| paint.dim(line))?;
+        }
+        if let Some(legend) = load::legend(&sections, &searches) {
+            paragraph(out, &legend, width, "", |line| paint.dim(line))?;
         }
         if sections.is_empty() && !document.searches.is_empty() {
             paragraph(out, &text::circumstances(document), width, "", |line| paint.dim(line))?;
@@ -85,9 +97,6 @@ impl Report for Table {
                 sections.iter().any(Section::has_interval),
             );
             paragraph(out, &legend, width, "", |line| paint.dim(line))?;
-            if let Some(legend) = load::legend(&sections) {
-                paragraph(out, &legend, width, "", |line| paint.dim(line))?;
-            }
             paragraph(out, &text::circumstances(document), width, "", |line| paint.dim(line))?;
         }
         let warnings = text::warnings(document);

@@ -271,6 +271,10 @@ pub struct SearchRecord {
     pub back_to_back: Option<BackToBack>,
     /// Every trial, in the order in which they were made.
     pub trials: Vec<SearchTrial>,
+    /// Where that was asked for: a trial at the load that was found for the first goal, or at the rate received, with
+    /// round trips in parts of that load.
+    #[serde(default)]
+    pub round_trips: Option<Trial>,
     /// All trials together, in seconds of sending.
     #[serde(serialize_with = "finite")]
     pub trial_time_s: f64,
@@ -284,6 +288,11 @@ pub struct SearchRecord {
 }
 
 impl SearchRecord {
+    /// Every trial, that of the round trips among them.
+    pub fn all_trials(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.iter().map(|trial| &trial.raw).chain(&self.round_trips)
+    }
+
     /// A load of each sender as rates of all of them.
     pub fn rates(&self, load_pps: f64) -> Rates {
         let pps = load_pps * f64::from(self.senders);
@@ -294,6 +303,41 @@ impl SearchRecord {
             rate_l2_gbps: gbps(bytes),
             rate_l1_gbps: gbps(bytes + L1_OVERHEAD_BYTES as f64),
         }
+    }
+}
+
+/// A rate that a search found, of all senders together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Found<'a> {
+    /// What the load had to do; `None` for the rate received at the largest load.
+    pub goal: Option<&'a SearchGoal>,
+    /// The rate; 0 where no load passed.
+    pub rate_mpps: f64,
+    /// Whether it is what the senders can, of which the dataplane may do more.
+    pub sender_limited: bool,
+}
+
+impl SearchRecord {
+    /// The rates that can be held against those of other searches: none of a search that was ended before it knew
+    /// enough.
+    pub fn found(&self) -> Vec<Found<'_>> {
+        if self.incomplete.is_some() {
+            return Vec::new();
+        }
+        let of_goal = |result: &'_ GoalResult| match (result.throughput_pps(), result.irregular) {
+            (_, Some(Irregular::TooWide)) => None,
+            (Some(load_pps), _) => Some(self.rates(load_pps).rate_mpps),
+            (None, _) => Some(0.0),
+        };
+        let of_goals = self.results.iter().filter_map(|result| {
+            let (goal, sender_limited) = (Some(&result.goal), result.sender_limited);
+            Some(Found { goal, rate_mpps: of_goal(result)?, sender_limited })
+        });
+        let received = self.max_receive_rate.iter().map(|rate| {
+            let rate_mpps = rate.mean.rate_mpps;
+            Found { goal: None, rate_mpps, sender_limited: false }
+        });
+        of_goals.chain(received).collect()
     }
 }
 

@@ -151,6 +151,7 @@ pub(crate) fn search(dataplane: &str, size: u16, lower_pps: f64) -> SearchRecord
         max_receive_rate: None,
         back_to_back: None,
         trials: vec![made(TrialPurpose::WarmUp, None), made(TrialPurpose::Search, Some(lower_pps))],
+        round_trips: None,
         trial_time_s: 21.4,
         elapsed_s: 30.0,
         incomplete: None,
@@ -273,6 +274,7 @@ pub(crate) fn full_document() -> ResultDocument {
         corrected_buffer_s: 2.53e-4,
         corrected_buffer_frames: 1012.0,
     });
+    searched.round_trips = document.trials.first().cloned();
     document.searches = vec![searched];
     document.warnings = every_warning();
     document.incomplete = Some("interrupted".into());

@@ -3,6 +3,7 @@
 use super::arm::{Arm, Cell};
 use crate::goals::Method;
 use crate::search::Goal;
+use crate::searching::AT_FOUND;
 use std::time::Duration;
 
 /// Between trials: engines are prepared, and what is on its way arrives.
@@ -69,7 +70,15 @@ impl Estimate {
                 Method::BackToBack => BURSTS * bench.search.b2b_repeat,
                 Method::Soak => bench.search.soak_duration,
             };
-            return cell.methods.iter().map(|method| length(method).min(bench.search.search_timeout)).sum();
+            let after = super::session::latency_plan(bench).map_or(Duration::ZERO, |plan| {
+                // On idle ports, and in every load.
+                AT_FOUND + (plan.length + BETWEEN) * (1 + plan.at_percent.len() as u32)
+            });
+            let whole = |method: &Method| {
+                let after = if method.finds_load() { after } else { Duration::ZERO };
+                length(method).min(bench.search.search_timeout) + after
+            };
+            return cell.methods.iter().map(whole).sum();
         }
         let latency =
             if bench.latency { bench.duration.min(super::session::LATENCY_MAX) } else { Duration::ZERO };

@@ -3,7 +3,7 @@
 use pktgen::spec::Rate;
 
 use super::arm::{Arm, Cell, label};
-use super::session::BURST;
+use super::session::{BURST, latency_plan};
 use crate::cli::BenchArgs;
 use crate::exit::Fail;
 use crate::goals::Method;
@@ -15,6 +15,12 @@ use crate::trial::TrialSpec;
 pub(super) fn check(bench: &BenchArgs, methods: &[Method]) -> Result<(), Fail> {
     let soaks = methods.contains(&Method::Soak);
     let finds = |method: &Method| matches!(method, Method::Mlrsearch(_) | Method::Binary(_));
+    if latency_plan(bench).is_some() && !methods.is_empty() && !methods.iter().any(Method::finds_load) {
+        return Err(Fail::usage(
+            "round trips are measured in parts of the load that a search found, and b2b and soak find none: name \
+             another too, as in --search ndr,b2b",
+        ));
+    }
     if methods.is_empty() || (bench.rate == Rate::Max && !soaks) {
         return Ok(());
     }
@@ -48,7 +54,7 @@ pub(super) fn spec(arm: &Arm, cell: &Cell, method: &Method, repeat: u32) -> Sear
             duration: bench.duration,
             window: bench.interval,
             load: cell.load.clone(),
-            latency: None,
+            latency: latency_plan(bench),
             repeat,
             order: 0,
         },

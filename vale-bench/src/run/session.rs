@@ -415,7 +415,7 @@ fn outcome(trial: &Trial) -> String {
 }
 
 /// Which round trips to measure, if any.
-fn latency_plan(bench: &BenchArgs) -> Option<LatencyPlan> {
+pub(super) fn latency_plan(bench: &BenchArgs) -> Option<LatencyPlan> {
     let at_percent = bench.latency_at.as_ref().map(|list| list.0.clone()).unwrap_or_default();
     let wanted = bench.latency || !at_percent.is_empty();
     wanted.then(|| LatencyPlan { length: bench.duration.min(LATENCY_MAX), at_percent, full_pps: None })

@@ -27,6 +27,8 @@ pub(super) fn warnings(record: &SearchRecord) -> Vec<Warning> {
     }
     let always = ["oversubscribed", "unaccounted", "sequence_errors", "corrupt_frames", "foreign_frames"];
     record.trials.iter().for_each(|trial| of_kind(&mut warnings, trial, &always));
+    let probes = record.round_trips.iter().flat_map(|trial| &trial.warnings);
+    probes.filter(|w| w.kind() == "probes_lost").for_each(|warning| worst(&mut warnings, warning));
     warnings
 }
 

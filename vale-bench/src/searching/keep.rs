@@ -34,6 +34,7 @@ pub(super) fn empty(lab: &Lab, spec: &SearchSpec) -> SearchRecord {
         max_receive_rate: None,
         back_to_back: None,
         trials: Vec::new(),
+        round_trips: None,
         trial_time_s: 0.0,
         elapsed_s: 0.0,
         incomplete: None,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::document::{PassedOver, Point, Series};
 use crate::ci::baseline::Baseline;
 use crate::ci::document::CiDocument;
-use crate::compare::Conditions;
-use crate::result::{Host, ResultDocument, Trial};
+use crate::compare::{Conditions, Sought};
+use crate::result::{Accelerator, Host, Manifest, ResultDocument, SearchRecord, Trial};
 use crate::stats::median;
 
 /// A folder cannot be looked at.
@@ -118,13 +118,9 @@ impl Folder {
             }
             seen.push(trial);
             let repeats: Vec<&Trial> = document.trials.iter().filter(|other| same(trial, other)).collect();
-            let accelerator = match trial.vms {
-                0 => String::new(),
-                _ => format!(" ({})", trial.dataplane.accelerator.label()),
-            };
             let key = |unit, more_is_better| Key {
                 machine: machine.clone(),
-                conditions: format!("{}{accelerator}", Conditions::of(trial).text()),
+                conditions: conditions_text(&Conditions::of(trial), trial.vms, trial.dataplane.accelerator),
                 name: format!("{} {}", trial.dataplane.name, trial.frame_size.label),
                 unit,
                 more_is_better,
@@ -135,6 +131,39 @@ impl Folder {
             let revision = manifest.tool.git_revision.as_deref();
             self.put(key("Mpps", true), rates, &manifest.started_at, file, revision);
             self.put(key("p99 µs", false), latencies, &manifest.started_at, file, revision);
+        }
+        self.add_searches(document, &machine, file);
+    }
+
+    /// The rates that searches found, repetitions together.
+    fn add_searches(&mut self, document: &ResultDocument, machine: &str, file: &str) {
+        let mut found: Vec<(Conditions, &SearchRecord, Vec<f64>)> = Vec::new();
+        for record in &document.searches {
+            for one in record.found() {
+                let Some(conditions) = Conditions::of_search(record, &one) else { continue };
+                let same = |(known, other, _): &&mut (Conditions, &SearchRecord, Vec<f64>)| {
+                    *known == conditions
+                        && other.dataplane.name == record.dataplane.name
+                        && other.dataplane.accelerator == record.dataplane.accelerator
+                        && other.frame_size.sizes_bytes == record.frame_size.sizes_bytes
+                };
+                match found.iter_mut().find(same) {
+                    Some((.., rates)) => rates.push(one.rate_mpps),
+                    None => found.push((conditions, record, vec![one.rate_mpps])),
+                }
+            }
+        }
+        for (conditions, record, rates) in found {
+            let sought = conditions.search.as_ref().map_or("", Sought::name);
+            let key = Key {
+                machine: machine.to_owned(),
+                conditions: conditions_text(&conditions, record.vms, record.dataplane.accelerator),
+                name: format!("{} {} {sought}", record.dataplane.name, record.frame_size.label),
+                unit: "Mpps",
+                more_is_better: true,
+            };
+            let Manifest { started_at, tool, .. } = &document.manifest;
+            self.put(key, rates, started_at, file, tool.git_revision.as_deref());
         }
     }
 
@@ -209,6 +238,14 @@ impl Folder {
 
 /// Stands for a processor that nobody could name.
 const UNKNOWN: &str = "a processor of unknown make";
+
+/// `v2v, 2 guests, one way, as fast as possible (TCG)`.
+fn conditions_text(conditions: &Conditions, vms: u32, accelerator: Accelerator) -> String {
+    match vms {
+        0 => conditions.text(),
+        _ => format!("{} ({})", conditions.text(), accelerator.label()),
+    }
+}
 
 /// What stays when kernels, programs and modules come and go.
 fn machine(host: &Host) -> String {

@@ -4,7 +4,7 @@ use super::*;
 use crate::ci::baseline::Baseline;
 use crate::ci::document::{Figure, Finding, Outcome};
 use crate::result::Host;
-use crate::result::tests::{document, trial};
+use crate::result::tests::{document, search, trial};
 use std::path::Path;
 
 const OPTIONS: Options = Options { confidence: 0.95, seed: 1 };
@@ -133,4 +133,25 @@ fn the_schema_in_the_repository_is_that_of_the_types() {
     let validator = jsonschema::validator_for(&schema).unwrap();
     let problems: Vec<String> = validator.iter_errors(&value).map(|error| error.to_string()).collect();
     assert_eq!(problems, [""; 0]);
+}
+
+#[test]
+fn what_searches_found_goes_its_way_by_goal() {
+    let folder = tempfile::tempdir().unwrap();
+    for (day, pps) in [3.0e6, 3.04e6, 2.99e6, 3.01e6, 3.02e6, 2.98e6, 2.7e6, 2.72e6, 2.69e6, 2.71e6, 2.705e6]
+        .iter()
+        .enumerate()
+    {
+        let mut document = document(&["uvale"], Vec::new());
+        document.searches = [-1e3, 0.0, 1e3].map(|off| search("uvale", 64, pps + off)).to_vec();
+        document.searches[2].incomplete = (day == 0).then(|| "interrupted".into());
+        document.manifest.started_at = format!("2026-11-{:02}T12:00:00Z", day + 1);
+        std::fs::write(folder.path().join(format!("{day}.json")), document.to_json().unwrap()).unwrap();
+    }
+    let document = look(&folder);
+    let names: Vec<&str> = document.series.iter().map(|series| series.name.as_str()).collect();
+    assert_eq!(names, ["uvale 64 ndr", "uvale 64 pdr"]);
+    assert_eq!((document.series[0].shifts[0].at, document.series[0].points[0].samples), (6, 2));
+    assert!(document.series.iter().all(Series::is_worse));
+    assert!(shown(&document).replace('\n', " ").contains("v2v, 2 guests, one way, ndr by MLRsearch"));
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::plot::{Axis, Bar, Bars, Group, Lines, Mark, Plot, Scale, Series};
-use super::super::study::{Study, scenario};
+use super::super::study::{Cell, Panel, Study, scenario};
 use super::super::{figure, text};
 use super::headline::from_to;
-use super::{Chart, Exhibit, Table, frames_words};
+use super::{Chart, Exhibit, Table, frames_words, loaded};
 use crate::result::{Accelerator, GoalResult, SearchRecord, TrialPurpose};
 use crate::stats::Summary;
 
@@ -54,7 +54,39 @@ pub(super) fn exhibits(study: &Study<'_>) -> Vec<Exhibit> {
             exhibit.map(|exhibit| Exhibit { caption: format!("{}{remarks}", exhibit.caption), ..exhibit })
         })
     };
-    groups.iter().flat_map(with_remarks).flatten().collect()
+    let of_group = |group: &Like<'_>| with_remarks(group).into_iter().chain(round_trips(study, group));
+    groups.iter().flat_map(of_group).flatten().collect()
+}
+
+/// Round trips in parts of the loads that were found.
+fn round_trips(study: &Study<'_>, like: &Like<'_>) -> [Option<Exhibit>; 2] {
+    let mut cells: Vec<Cell<'_>> = Vec::new();
+    for (source, record) in like {
+        let arm = study.arm_of(*source, &record.dataplane);
+        let (Some(arm), Some(trial)) = (arm, &record.round_trips) else { continue };
+        match cells.iter_mut().find(|cell| cell.arm == arm) {
+            Some(cell) => cell.trials.push((*source, trial)),
+            None => cells.push(Cell { arm, trials: vec![(*source, trial)] }),
+        }
+    }
+    if cells.is_empty() {
+        return [None, None];
+    }
+    cells.sort_by_key(|cell| cell.arm);
+    let panel = Panel { cells };
+    let place = place(like[0].1);
+    [loaded::against(study, &panel), loaded::percentiles(study, &panel)].map(|exhibit| {
+        exhibit.map(|exhibit| Exhibit {
+            id: text::slug(&place),
+            place: place.clone(),
+            caption: format!(
+                "{} Loads are parts of what the search found for its first goal, by {}.",
+                exhibit.caption,
+                like[0].1.method.label()
+            ),
+            ..exhibit
+        })
+    })
 }
 
 fn alike(a: &SearchRecord, b: &SearchRecord) -> bool {

@@ -220,6 +220,7 @@ pub(in crate::report) fn search() -> SearchRecord {
         max_receive_rate: None,
         back_to_back: None,
         trials: vec![one(None, 0.5), one(Some(1.01e6), 0.02), one(Some(1e6), 0.0)],
+        round_trips: None,
         trial_time_s: 3.0,
         elapsed_s: 4.0,
         incomplete: None,
