@@ -1,8 +1,11 @@
-//! The switch itself: takes batches from transmit rings, decides where each packet goes, copies.
+//! The switch itself, or several of them (segments): takes batches from transmit rings, decides where each packet goes, copies.
 //!
 //! A batch goes through three steps, as in VALE. *Collect*: read each slot once and check it, start fetching
 //! headers. *Decide*: learn the source, look up the destination, append the packet to its destination's list.
 //! *Deliver*: for each destination fill its receive ring and publish once.
+//!
+//! Ports of different segments do not see each other: each segment has a table of its own, and what is flooded or sent
+//! to a port by its number stays in it.
 //!
 //! No threads, no descriptors, no clocks: [`switch`](crate::switch) has those.
 
@@ -12,6 +15,7 @@ mod deliver;
 
 use crate::faults::{Fault, FaultKind, FaultLog};
 use crate::port::{SwitchPort, TxState};
+use crate::switch::Segment;
 use crate::table::{MacTable, is_group};
 use batch::{Batch, NIL, Packet};
 use chain::{End, Spoilt, read_chain, skip};
@@ -31,11 +35,11 @@ const MIN_LEN: u32 = 14;
 /// (`NS_PORT_MASK`), which names the destination port if it is not 0, says for all ports.
 const FLOOD: usize = 255;
 
-/// The switch: its ports and what it has learned.
+/// The switch: its ports, and what each of its segments has learned.
 #[derive(Debug)]
 pub struct Forwarder {
     ports: Vec<Option<SwitchPort>>,
-    table: MacTable,
+    tables: Vec<MacTable>,
     batch: Batch,
     faults: FaultLog,
 }
@@ -44,7 +48,7 @@ impl Default for Forwarder {
     fn default() -> Self {
         Forwarder {
             ports: (0..MAX_PORTS).map(|_| None).collect(),
-            table: MacTable::default(),
+            tables: Vec::new(),
             batch: Batch::default(),
             faults: FaultLog::default(),
         }
@@ -57,6 +61,10 @@ impl Forwarder {
         match self.ports.get_mut(usize::from(index)) {
             Some(place @ None) => {
                 port.report_to(&self.faults, index);
+                let segments = usize::from(port.segment) + 1;
+                if self.tables.len() < segments {
+                    self.tables.resize_with(segments, MacTable::default);
+                }
                 *place = Some(port);
                 Ok(())
             }
@@ -66,8 +74,9 @@ impl Forwarder {
 
     /// Takes the port at `index` out and forgets its addresses.
     pub fn remove(&mut self, index: u8) -> Option<SwitchPort> {
-        self.table.forget(index);
-        self.ports.get_mut(usize::from(index))?.take()
+        let port = self.ports.get_mut(usize::from(index))?.take()?;
+        self.tables[usize::from(port.segment)].forget(index);
+        Some(port)
     }
 
     /// The port at `index`.
@@ -212,7 +221,9 @@ impl Forwarder {
     /// Learns sources and appends each packet to the list of its destination.
     #[inline(always)]
     fn decide(&mut self, index: u8) {
-        let Forwarder { ports, table, batch, .. } = self;
+        let Forwarder { ports, tables, batch, .. } = self;
+        let Some(segment) = ports[usize::from(index)].as_ref().map(|port| port.segment) else { return };
+        let table = &mut tables[usize::from(segment)];
         let mut last_src = u64::MAX;
         let mut last_dst = (u64::MAX, FLOOD);
         let (mut bytes, mut short, mut to_self, mut no_port, mut flooded) = (0u64, 0, 0, 0, 0);
@@ -238,7 +249,7 @@ impl Forwarder {
             }
             let explicit = frame.flags() >> NS_PORT_SHIFT;
             let to = if explicit != 0 {
-                usize::from(explicit)
+                named(ports, segment, explicit)
             } else if is_group(dst) {
                 FLOOD
             } else {
@@ -269,6 +280,7 @@ impl Forwarder {
     fn deliver_all(&mut self, index: u8, ring: usize) {
         let Forwarder { ports, batch, .. } = self;
         let flood = batch.head(FLOOD);
+        let segment = ports[usize::from(index)].as_ref().map(|port| port.segment);
         if flood == NIL {
             for i in 0..batch.active.len() {
                 let to = usize::from(batch.active[i]);
@@ -280,7 +292,7 @@ impl Forwarder {
         }
         let mut receivers = 0;
         for (to, port) in ports.iter_mut().enumerate().filter(|(to, _)| *to != usize::from(index)) {
-            if let Some(port) = port {
+            if let Some(port) = port.as_mut().filter(|port| Some(port.segment) == segment) {
                 receivers += 1;
                 deliver(port, ring, batch, batch.head(to), flood);
             }
@@ -298,5 +310,14 @@ impl Forwarder {
             }
             now.flood_copies += frames * receivers;
         }
+    }
+}
+
+/// Where a slot goes that names a port itself: there, if it is of the same segment.
+#[cold]
+fn named(ports: &[Option<SwitchPort>], segment: Segment, port: u16) -> usize {
+    match ports.get(usize::from(port)) {
+        Some(Some(other)) if other.segment != segment => MAX_PORTS,
+        _ => usize::from(port),
     }
 }

@@ -1,11 +1,11 @@
 //! The embedded VALE: the kernel's learning switch ([VALE], `sys/dev/netmap/netmap_vale.c`) in user space, on
 //! ports that are netmap's to the last offset and synchronise through a CSB.
 //!
-//! One thread forwards for all ports of a [`Switch`]. A host port lies in a memfd, in this process or handed to
+//! One thread forwards for all ports of a [`Switch`], which may be several switches in one ([`Segment`]). A host port lies in a memfd, in this process or handed to
 //! another over a Unix socket ([`daemon`]); a guest port lies in the guest's own RAM.
 //!
 //! - [`forward`], [`port`]: the switch itself, without threads or descriptors.
-//! - [`table`]: the table of learned addresses.
+//! - [`table`]: the table of learned addresses, one for each segment.
 //! - [`counters`], [`faults`]: what ports did, in numbers and in words.
 //! - [`switch`]: the thread that runs it, and the handle by which others add and remove ports.
 //! - [`daemon`], [`wire`]: the switch as a service on a Unix socket.
@@ -30,4 +30,4 @@ pub mod table;
 pub mod wire;
 
 pub use counters::{Counters, Snapshot};
-pub use switch::{HostPort, IdlePolicy, PortId, Switch, SwitchConfig, SwitchError};
+pub use switch::{HostPort, IdlePolicy, Place, PortId, Segment, Switch, SwitchConfig, SwitchError};

@@ -2,7 +2,7 @@
 
 use crate::counters::{Counters, Snapshot};
 use crate::faults::{Fault, FaultKind, FaultLog};
-use crate::switch::PortId;
+use crate::switch::{PortId, Segment};
 use netmap_rs::csb::kern::{KernRx, KernTx};
 use netmap_rs::doorbell::Doorbell;
 use netmap_rs::layout::{LayoutError, PortLayout};
@@ -25,6 +25,8 @@ pub(crate) struct TxState {
 pub struct SwitchPort {
     /// Name, for messages.
     pub name: String,
+    /// The switch it is on, of those that a forwarder serves.
+    pub(crate) segment: Segment,
     pub(crate) tx: Vec<TxState>,
     pub(crate) rx: Vec<KernRx>,
     pub(crate) now: Snapshot,
@@ -69,6 +71,7 @@ impl SwitchPort {
         let tx = |r| TxState { ring: KernTx::new(mem.clone(), r), stalled: 0, skipping: false };
         Ok(SwitchPort {
             name: name.to_owned(),
+            segment: 0,
             tx: rings.tx.into_iter().map(tx).collect(),
             rx: rings.rx.into_iter().map(|r| KernRx::new(mem.clone(), r)).collect(),
             doorbell,
@@ -77,6 +80,12 @@ impl SwitchPort {
             deaf: false,
             reporter: Reporter::default(),
         })
+    }
+
+    /// Puts it on another switch than the first.
+    #[must_use]
+    pub fn in_segment(self, segment: Segment) -> SwitchPort {
+        SwitchPort { segment, ..self }
     }
 
     /// From now on faults go to `log`, as those of port `index`.

@@ -31,6 +31,24 @@ use std::thread::JoinHandle;
 /// Index of a port on its switch, 0 to 253.
 pub type PortId = u8;
 
+/// One of the switches that a thread serves, from 0. Ports of one do not see those of another.
+pub type Segment = u8;
+
+/// Where a port goes: the first segment and the lowest free index, unless it is said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The segment.
+    pub segment: Segment,
+    /// The index, which no port of any segment has.
+    pub index: Option<PortId>,
+}
+
+impl From<Option<PortId>> for Place {
+    fn from(index: Option<PortId>) -> Place {
+        Place { index, ..Place::default() }
+    }
+}
+
 /// What the thread does when it finds no work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdlePolicy {
@@ -168,19 +186,19 @@ impl Switch {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Adds a port in fresh host memory, at `index` or the lowest free one.
+    /// Adds a port in fresh host memory.
     pub fn add_host_port(
         &self,
         name: &str,
         shape: &PortShape,
-        index: Option<PortId>,
+        place: impl Into<Place>,
     ) -> Result<HostPort, SwitchError> {
         let layout = self.layout(name, shape)?;
         let (memfd, memory) = host_memory(name, &layout)?;
         let doorbells =
             Doorbell::pair().map_err(|source| SwitchError::Doorbell { port: name.to_owned(), source });
         let (ours, doorbell) = doorbells?;
-        let id = self.add_port(name, &layout, &memory, ours, index)?;
+        let id = self.add_port(name, &layout, &memory, ours, place.into())?;
         Ok(HostPort { id, memfd, memory, location: layout.location(), doorbell })
     }
 
@@ -192,7 +210,7 @@ impl Switch {
         let doorbells = Doorbell::socket_pair();
         let (ours, doorbell) =
             doorbells.map_err(|source| SwitchError::Doorbell { port: name.to_owned(), source })?;
-        let id = self.add_port(name, &layout, &memory, ours, None)?;
+        let id = self.add_port(name, &layout, &memory, ours, Place::default())?;
         Ok(RemoteParts { id, memfd, len: memory.len(), location: layout.location(), doorbell })
     }
 
@@ -204,9 +222,10 @@ impl Switch {
         shape: &PortShape,
         memory: &Arc<Memory>,
         doorbell: Doorbell,
+        place: impl Into<Place>,
     ) -> Result<(PortId, PortLocation), SwitchError> {
         let layout = self.layout(name, shape)?;
-        let id = self.add_port(name, &layout, memory, doorbell, None)?;
+        let id = self.add_port(name, &layout, memory, doorbell, place.into())?;
         Ok((id, layout.location()))
     }
 
@@ -220,11 +239,12 @@ impl Switch {
         layout: &PortLayout,
         memory: &Arc<Memory>,
         doorbell: Doorbell,
-        index: Option<PortId>,
+        Place { segment, index }: Place,
     ) -> Result<PortId, SwitchError> {
         let counters = Arc::new(Counters::default());
         let port = SwitchPort::new(name, layout, memory, doorbell, counters.clone())
-            .map_err(|source| SwitchError::Layout { port: name.to_owned(), source })?;
+            .map_err(|source| SwitchError::Layout { port: name.to_owned(), source })?
+            .in_segment(segment);
         // Held across the command, so that the registry and the switch change together.
         let mut registered = self.registered.lock().unwrap_or_else(PoisonError::into_inner);
         let (reply, answer) = crossbeam_channel::bounded(1);

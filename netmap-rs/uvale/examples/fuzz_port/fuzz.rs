@@ -136,7 +136,7 @@ fn episode(switch: &Switch, random: &mut Random, ends: Instant) -> Attacked {
     let region = Region::new(layout.len());
     let memory = region.memory();
     let (ours, theirs) = Doorbell::socket_pair().expect("two sockets");
-    let (id, location) = switch.add_guest_port("hostile", &shape, &memory, ours).expect("a port");
+    let (id, location) = switch.add_guest_port("hostile", &shape, &memory, ours, None).expect("a port");
     let theirs = Doorbell::from_stream(theirs).expect("a socket");
     let mut attacker = Attacker {
         random: Random(random.next()),

@@ -257,3 +257,31 @@ fn addresses_that_share_a_place_are_flooded_to_and_not_mixed_up() {
     let flooded = w.counted(0).flooded;
     assert!((976..2000).contains(&flooded), "{flooded} of 2000 addresses had no place of 1024");
 }
+
+#[test]
+fn segments_are_switches_of_their_own() {
+    let mut w = World::of(2, 64);
+    let [c, d] = [1, 1].map(|segment| w.add_to(segment, &small(64)));
+    // The same address in both, one on a port each.
+    w.send(0, &[frame(BROADCAST, mac(1), 60, 0)]);
+    assert_eq!([1, c, d].map(|port| w.receive(port).len()), [1, 0, 0], "flooded in its segment alone");
+    w.send(c, &[frame(BROADCAST, mac(1), 60, 1)]);
+    assert_eq!([0, 1, d].map(|port| w.receive(port).len()), [0, 0, 1]);
+    w.send(1, &[frame(mac(1), mac(2), 60, 2)]);
+    w.send(d, &[frame(mac(1), mac(2), 60, 3)]);
+    assert_eq!([0, c].map(|port| w.receive(port).len()), [1, 1], "each has its own table");
+    // Unknown here, however well it is known there; and no number of a port leads out.
+    w.send(c, &[frame(BROADCAST, mac(7), 60, 4)]);
+    w.send(0, &[frame(mac(7), mac(1), 60, 5)]);
+    assert_eq!([1, c, d].map(|port| w.receive(port).len()), [1, 0, 1]);
+    w.give(0, &[(frame(mac(2), mac(1), 60, 6), u16::from(c) << 8), (frame(mac(2), mac(1), 60, 7), 255 << 8)]);
+    w.run();
+    assert_eq!([1, c, d].map(|port| w.receive(port).len()), [1, 0, 0]);
+    assert_eq!(w.counted(0).drop_no_port, 1);
+    // A port that goes takes its segment's memory of it along, and no other's.
+    w.remove(c);
+    let e = w.add_to(0, &small(64));
+    assert_eq!(e, c, "the index is free again");
+    w.send(1, &[frame(mac(1), mac(2), 60, 8)]);
+    assert_eq!([0, d, e].map(|port| w.receive(port).len()), [1, 0, 0]);
+}

@@ -245,7 +245,7 @@ fn a_dead_doorbell_is_reported_once_and_hurts_nobody() {
     let layout = PortLayout::new(&shape).unwrap();
     let memory = Memory::heap(layout.len());
     let (ours, theirs) = Doorbell::socket_pair().unwrap();
-    let (id, location) = switch.add_guest_port("guest", &shape, &memory, ours).unwrap();
+    let (id, location) = switch.add_guest_port("guest", &shape, &memory, ours, None).unwrap();
     let mut guest = CsbPort::open(&memory, &location, Doorbell::from_stream(theirs).unwrap()).unwrap();
     let [mut a, mut b] = ["a", "b"].map(|name| host_port(&switch, name).open().unwrap());
     send(&mut guest, &frame(BROADCAST, mac(7), 60, 1));

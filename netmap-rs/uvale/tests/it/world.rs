@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use uvale::forward::{Forwarder, MAX_PORTS};
 use uvale::port::SwitchPort;
-use uvale::{Counters, Snapshot};
+use uvale::{Counters, Segment, Snapshot};
 
 /// Raises its flag when it is dropped: a panic on one thread must not leave the others waiting.
 pub(crate) struct Raise<'a>(pub(crate) &'a AtomicBool);
@@ -97,13 +97,17 @@ impl World {
     }
 
     pub(crate) fn add(&mut self, shape: &PortShape) -> u8 {
+        self.add_to(0, shape)
+    }
+
+    pub(crate) fn add_to(&mut self, segment: Segment, shape: &PortShape) -> u8 {
         let layout = PortLayout::new(shape).unwrap();
         let memory = Memory::heap(layout.len());
         let (ours, theirs) = Doorbell::pair().unwrap();
         let index = self.forwarder.free_index().unwrap();
         let name = format!("vale0:{index}");
         let port = SwitchPort::new(&name, &layout, &memory, ours, Arc::new(Counters::default())).unwrap();
-        self.forwarder.insert(index, port).unwrap();
+        self.forwarder.insert(index, port.in_segment(segment)).unwrap();
         let app = CsbPort::open(&memory, &layout.location(), theirs).unwrap();
         let place = usize::from(index);
         if self.stations.len() <= place {
