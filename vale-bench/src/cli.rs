@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{
-    AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, OutputArgs, P2pArgs, Switched, V2vArgs,
-    VmArgs,
+    AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, LoopbackArgs, OutputArgs, P2pArgs,
+    Switched, V2vArgs, VmArgs,
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
@@ -51,6 +51,7 @@ Examples:
   vale-bench v2v --vms 4 --size 64,512,1518 --bidir --repeat 3 --latency \\
                  --out r.json               more of it, raw data kept
   vale-bench p2p --duration 2               host port to host port, no guests
+  vale-bench loopback --vms 3               through a chain of 3 VMs
   vale-bench suite quick                    the headline, in 3 minutes
   vale-bench show r.json --format markdown  a kept result, shown again
   vale-bench compare old.json new.json      which is faster, and how surely
@@ -105,6 +106,12 @@ pub enum Command {
     P2v(Box<HostGuestArgs>),
     /// Measure VM to host port: each guest sends to a port of the host of its own
     V2p(Box<HostGuestArgs>),
+    /// Measure through a chain of VMs, from the host and back to it
+    ///
+    /// The host sends into the first guest; each guest forwards between its two ports; the last leads back to the
+    /// host, which receives. Every hop is a switch of its own. With --bidir frames go both ways through the chain,
+    /// and round trips (--latency) go through it and back. The rate is the receivers'.
+    Loopback(Box<LoopbackArgs>),
     /// Run many benchmarks as one, from a file
     ///
     /// Multiplies scenarios, dataplanes, sizes, directions and whatever else a benchmark can be told, and measures

@@ -26,11 +26,12 @@ use crate::exit::Fail;
 /// Runs one command to its end.
 pub fn run(command: &Command) -> Result<(), Fail> {
     match command {
-        Command::V2v(_) | Command::P2p(_) | Command::P2v(_) | Command::V2p(_) => match Benchmark::of(command)
-        {
-            Some(benchmark) => benchmark?.run(),
-            None => Err(Fail::usage("this is no benchmark")),
-        },
+        Command::V2v(_) | Command::P2p(_) | Command::P2v(_) | Command::V2p(_) | Command::Loopback(_) => {
+            match Benchmark::of(command) {
+                Some(benchmark) => benchmark?.run(),
+                None => Err(Fail::usage("this is no benchmark")),
+            }
+        }
         Command::Suite(args) => suite::run(args),
         Command::Tx(args) => traffic::tx(args),
         Command::Rx(args) => traffic::rx(args),

@@ -183,6 +183,8 @@ pub struct LabPort {
 
 /// A topology that was brought up on a dataplane, ready to measure.
 pub struct Lab {
+    /// What was brought up.
+    pub topology: Topology,
     /// Stations, in the topology's order.
     pub stations: Vec<Box<dyn Station>>,
     /// Ports, in the topology's order.

@@ -234,8 +234,8 @@ fn program(name: &'static str, found: &Option<std::path::PathBuf>, advice: &str)
 
 /// The smallest topology of each scenario.
 fn scenarios() -> impl Iterator<Item = Topology> {
-    let between = [scenario::p2v(1), scenario::v2p(1), scenario::v2v(2)];
-    std::iter::once(scenario::p2p(1)).chain(between.into_iter().flatten())
+    let with_guests = [scenario::p2v(1), scenario::v2p(1), scenario::v2v(2), scenario::loopback(1)];
+    std::iter::once(scenario::p2p(1)).chain(with_guests.into_iter().flatten())
 }
 
 /// Whether each scenario can run on a dataplane.

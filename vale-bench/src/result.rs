@@ -33,7 +33,8 @@ pub use latency::{HistogramError, Latency, LoadedLatency, Times};
 pub use load::{Arrivals, FlowOrder, Load, Pacing, PacketFile};
 pub use manifest::{Cpu, GuestKernel, Host, Hugepages, Manifest, Memory, NetmapModule, Pin, Qemu, Tool, Vm};
 pub use port::{
-    PingCounts, PongCounts, PortCounts, PortResult, RxCounts, StreamCounts, TxCounts, Window, WindowPort,
+    FwdCounts, PingCounts, PongCounts, PortCounts, PortResult, RxCounts, StreamCounts, TxCounts, Window,
+    WindowPort,
 };
 pub use rate::{
     Accounting, DirectionThroughput, FCS_BYTES, L1_OVERHEAD_BYTES, Rates, Throughput, l1_bits, l2_bits,

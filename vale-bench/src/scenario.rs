@@ -1,6 +1,17 @@
-//! Scenarios as data: which stations there are, and who sends to whom.
+//! Scenarios as data: which stations there are, which of their ports share a switch, who sends to whom, and who passes
+//! on what others sent. Each scenario is a file of this folder that lays a [`Topology`] out.
 //!
 //! A scenario knows nothing of the dataplane that will carry its frames.
+
+mod loopback;
+mod p2p;
+mod p2v;
+mod v2v;
+
+pub use loopback::loopback;
+pub use p2p::p2p;
+pub use p2v::{p2v, v2p};
+pub use v2v::v2v;
 
 use crate::cli::VmArgs;
 use crate::dataplane::Wanted;
@@ -24,6 +35,20 @@ pub struct StationPlan {
     pub place: Place,
     /// Ports on the dataplane.
     pub ports: usize,
+    /// It sends and receives nothing of its own: what comes in at one of its two ports leaves by the other.
+    pub forwards: bool,
+}
+
+impl StationPlan {
+    /// A thread of this process, which drives all of its ports.
+    fn host(ports: usize) -> StationPlan {
+        StationPlan { name: "host".into(), place: Place::Host, ports, forwards: false }
+    }
+
+    /// The `number`-th virtual machine, from 1.
+    fn guest(number: usize) -> StationPlan {
+        StationPlan { name: format!("vm{number}"), place: Place::Guest, ports: 1, forwards: false }
+    }
 }
 
 /// Frames go from one port to another. Ports are numbered from 0 over all stations, in order.
@@ -44,6 +69,8 @@ pub struct Topology {
     pub stations: Vec<StationPlan>,
     /// Its flows in the forward direction.
     pub flows: Vec<Flow>,
+    /// Of each port the segment it is on: a switch that has no part in the others.
+    pub segments: Vec<usize>,
 }
 
 impl Topology {
@@ -66,11 +93,54 @@ impl Topology {
         self.stations.iter().map(|s| s.ports).sum()
     }
 
+    /// Switches that it takes.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.segments.iter().max().map_or(0, |last| last + 1)
+    }
+
+    /// The only other port of a port's segment; none where there are several, or none.
+    #[must_use]
+    pub fn peer(&self, port: usize) -> Option<usize> {
+        let mut others =
+            (0..self.segments.len()).filter(|&at| at != port && self.segments[at] == self.segments[port]);
+        others.next().filter(|_| others.next().is_none())
+    }
+
+    /// Where a station that forwards sends what comes in at `port`; none of another's port.
+    #[must_use]
+    pub fn across(&self, port: usize) -> Option<usize> {
+        let (station, local) = *self.port_places().get(port)?;
+        self.stations[station].forwards.then(|| port + 1 - 2 * local)
+    }
+
+    /// The way that the frames of a flow take: from port to port by a switch each.
+    #[must_use]
+    pub fn hops(&self, flow: Flow) -> Vec<Flow> {
+        let mut hops = Vec::new();
+        let mut from = flow.from;
+        // No way is longer than there are switches.
+        while hops.len() < self.segment_count() && self.segments[from] != self.segments[flow.to] {
+            let Some(to) = self.peer(from) else { break };
+            let Some(next) = self.across(to) else { break };
+            hops.push(Flow { from, to });
+            from = next;
+        }
+        hops.push(Flow { from, to: flow.to });
+        hops
+    }
+
+    /// The port that gets a flow's frames first.
+    #[must_use]
+    pub fn first_hop(&self, flow: Flow) -> usize {
+        self.hops(flow)[0].to
+    }
+
     /// The ports two by two, where each has one partner, for what joins them by pairs; `what` does so.
     pub fn pairs(&self, what: &str) -> Result<Vec<(usize, usize)>, Fail> {
         let mut joined = vec![false; self.ports()];
         let mut pairs = Vec::new();
-        for &Flow { from, to } in &self.flows {
+        for Flow { from, to } in self.flows.iter().flat_map(|&flow| self.hops(flow)) {
             if joined[from] || joined[to] || from == to {
                 return Err(Fail::usage(format!(
                     "{what} joins ports two by two, and {} has a port with several partners",
@@ -98,94 +168,8 @@ impl Topology {
     }
 }
 
-/// Pairs of virtual machines: the first of each pair sends to the second.
-pub fn v2v(vms: usize) -> Result<Topology, Fail> {
-    if vms == 0 || !vms.is_multiple_of(2) {
-        let sentence = format!("v2v pairs virtual machines: --vms must be 2, 4, 6 and so on, not {vms}");
-        return Err(Fail::usage(sentence));
-    }
-    if vms > MAX_PORTS {
-        return Err(Fail::usage(format!("a switch has {MAX_PORTS} ports, so --vms is {MAX_PORTS} at most")));
-    }
-    let station = |i: usize| StationPlan { name: format!("vm{}", i + 1), place: Place::Guest, ports: 1 };
-    let flows = (0..vms / 2).map(|pair| Flow { from: 2 * pair, to: 2 * pair + 1 });
-    Ok(Topology { scenario: "v2v", stations: (0..vms).map(station).collect(), flows: flows.collect() })
-}
-
-/// Pairs of host ports, all driven by one thread: the first of each pair sends to the second.
-#[must_use]
-pub fn p2p(pairs: usize) -> Topology {
-    let host = StationPlan { name: "host".into(), place: Place::Host, ports: 2 * pairs };
-    let flows = (0..pairs).map(|pair| Flow { from: 2 * pair, to: 2 * pair + 1 });
-    Topology { scenario: "p2p", stations: vec![host], flows: flows.collect() }
-}
-
-/// From ports of the host to virtual machines, one to one; the host's ports are driven by one thread.
-pub fn p2v(vms: usize) -> Result<Topology, Fail> {
-    between_host_and_guests("p2v", vms, |vm| Flow { from: vm, to: vms + vm })
-}
-
-/// From virtual machines to ports of the host, one to one; the host's ports are driven by one thread.
-pub fn v2p(vms: usize) -> Result<Topology, Fail> {
-    between_host_and_guests("v2p", vms, |vm| Flow { from: vms + vm, to: vm })
-}
-
-fn between_host_and_guests(
-    scenario: &'static str,
-    vms: usize,
-    flow: impl Fn(usize) -> Flow,
-) -> Result<Topology, Fail> {
-    if vms == 0 || 2 * vms > MAX_PORTS {
-        return Err(Fail::usage(format!(
-            "{scenario} needs a port of the host for each virtual machine: --vms must be 1 to {}, not {vms}",
-            MAX_PORTS / 2
-        )));
-    }
-    let host = StationPlan { name: "host".into(), place: Place::Host, ports: vms };
-    let guest = |i: usize| StationPlan { name: format!("vm{}", i + 1), place: Place::Guest, ports: 1 };
-    let stations = std::iter::once(host).chain((0..vms).map(guest)).collect();
-    Ok(Topology { scenario, stations, flows: (0..vms).map(flow).collect() })
-}
-
 /// Ports of a VALE switch, the smallest limit of any dataplane.
 const MAX_PORTS: usize = 254;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn v2v_pairs_neighbours() {
-        let t = v2v(4).unwrap();
-        assert_eq!((t.vms(), t.ports()), (4, 4));
-        assert_eq!(t.flows(false), [Flow { from: 0, to: 1 }, Flow { from: 2, to: 3 }]);
-        assert_eq!(t.flows(true).len(), 4);
-        assert_eq!(t.port_places(), [(0, 0), (1, 0), (2, 0), (3, 0)]);
-    }
-
-    #[test]
-    fn odd_and_impossible_numbers_of_machines_are_refused() {
-        for n in [0, 1, 3, 256] {
-            let fail = v2v(n).unwrap_err();
-            assert_eq!(fail.exit(), crate::exit::Exit::Usage);
-        }
-    }
-
-    #[test]
-    fn host_ports_and_guests_go_together_one_to_one() {
-        let t = p2v(2).unwrap();
-        assert_eq!((t.vms(), t.ports()), (2, 4));
-        assert_eq!(t.flows(false), [Flow { from: 0, to: 2 }, Flow { from: 1, to: 3 }]);
-        assert_eq!(v2p(1).unwrap().flows(true), [Flow { from: 1, to: 0 }, Flow { from: 0, to: 1 }]);
-        assert_eq!(t.port_places(), [(0, 0), (0, 1), (1, 0), (2, 0)]);
-        for n in [0, 128] {
-            assert_eq!(v2p(n).unwrap_err().exit(), crate::exit::Exit::Usage);
-        }
-    }
-
-    #[test]
-    fn p2p_has_two_ports_on_one_station() {
-        assert_eq!(p2p(1).port_places(), [(0, 0), (0, 1)]);
-        assert_eq!(p2p(1).flows(true), [Flow { from: 0, to: 1 }, Flow { from: 1, to: 0 }]);
-    }
-}
+mod tests;

@@ -379,7 +379,7 @@ impl<'a> Running<'a> {
 
 /// Frames a second that all senders together sent in the measured part.
 fn sent_pps(trial: &Trial) -> f64 {
-    let frames: u64 = trial.windows.iter().flat_map(|window| &window.ports).map(|port| port.tx_frames).sum();
+    let frames: u64 = trial.windows.iter().map(|window| trial.sent_in(window)).sum();
     let elapsed_ns = trial.windows.last().map_or(0, |window| window.end_ns);
     if elapsed_ns == 0 { 0.0 } else { frames as f64 * 1e9 / elapsed_ns as f64 }
 }

@@ -12,10 +12,19 @@ pub use host::HostStation;
 use crate::cost;
 use crate::exit::Fail;
 use pktgen::counters::Snapshot;
-use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
+use pktgen::spec::{FwdReport, FwdSpec, IdlePolicy, PortReport, PortRoles};
 use std::time::Duration;
 
 pub use pktgen::engine::Phase;
+
+/// What the engine of a station did.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StationReport {
+    /// Number of each port with roles, and what it did.
+    pub ports: Vec<(usize, PortReport)>,
+    /// Of a forwarder, what it passed on from its first port to its second, and back; else nothing.
+    pub forwarded: Vec<FwdReport>,
+}
 
 /// One engine and its ports, numbered from 0 within the station.
 pub trait Station: Send {
@@ -25,6 +34,9 @@ pub trait Station: Send {
     fn busy_threads(&self) -> u32;
     /// Gets an engine ready; ports not named have no role.
     fn prepare(&mut self, roles: Vec<(usize, PortRoles)>, idle: IdlePolicy) -> Result<(), Fail>;
+    /// Gets an engine ready that passes on what comes in at either of two ports to the other: from the first to the
+    /// second as the first of `specs` says, and back as the second does.
+    fn forward(&mut self, ports: [usize; 2], specs: [FwdSpec; 2], idle: IdlePolicy) -> Result<(), Fail>;
     /// Round trips of probes of `size` bytes that its engine measures with nothing in between, for `length`: an HDR
     /// histogram as text. Not while an engine is prepared.
     fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail>;
@@ -40,8 +52,8 @@ pub trait Station: Send {
     fn snapshot(&self, port: usize) -> Snapshot;
     /// Whether every sender with a count has sent it, as far as the station can tell without asking.
     fn healthy(&mut self) -> Result<(), Fail>;
-    /// Ends the engine; what each port did.
-    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, Fail>;
+    /// Ends the engine; what it did.
+    fn report(&mut self) -> Result<StationReport, Fail>;
     /// Ends the station in good order, within `deadline`.
     fn shut_down(&mut self, deadline: Duration) -> Result<(), Fail>;
 }

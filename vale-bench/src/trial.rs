@@ -5,29 +5,32 @@
 
 mod burst;
 mod latency;
+mod roles;
 
 pub use burst::{Burst, burst};
 
 use crate::cost::Meter;
-use crate::dataplane::{Lab, Moved, ip};
+use crate::dataplane::{Lab, Moved};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
 use crate::load::Load;
 use crate::progress::Progress;
 use crate::result::{
-    self, Accounting, Cost, Direction, DirectionThroughput, PortCounts, PortResult, Rates, Throughput,
-    Warning, Window, WindowPort,
+    self, Accounting, Cost, Direction, DirectionThroughput, FwdCounts, PortCounts, PortResult, Rates,
+    Throughput, Warning, Window, WindowPort,
 };
 use crate::scenario::Flow;
 use crate::station::Phase;
 use crate::stats;
 use crate::units::SizeSpec;
 use pktgen::counters::Snapshot;
-use pktgen::spec::{Addressing, PortReport, PortRoles, Rate, RxSpec, Sizes, Traffic, TxSpec};
+use pktgen::spec::{PortRoles, Rate, RxSpec};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 pub use latency::LatencyPlan;
+pub use roles::teach;
+use roles::{Reports, addressing, enter, prepare, reports, sender, snapshots};
 
 /// What to measure in a trial.
 #[derive(Debug, Clone)]
@@ -76,64 +79,8 @@ const ADVISED: Duration = Duration::from_secs(1);
 const OFFERED_TOLERANCE: f64 = 0.01;
 /// What the account calls frames lost in a switch that does not count its drops.
 const NOT_COUNTED: &str = "not_counted_by_switch";
-fn addressing(lab: &Lab, flow: Flow, flows: u32) -> Addressing {
-    Addressing {
-        src_mac: lab.ports[flow.from].mac,
-        dst_mac: lab.ports[flow.to].mac,
-        src_ip: ip(flow.from),
-        dst_ip: ip(flow.to),
-        src_port: 1024,
-        dst_port: 9,
-        flows,
-    }
-}
-
-/// What sender number `sender` sends at `rate`.
-fn sender(lab: &Lab, spec: &TrialSpec, load: &Load, sender: usize, rate: Rate) -> TxSpec {
-    let flow = spec.flows[sender];
-    let mut addressing = addressing(lab, flow, spec.header_flows);
-    let traffic = load.traffic(&mut addressing, sender, &lab.ports[flow.from], &lab.ports[flow.to]);
-    let (stream, sizes) = (sender as u16 + 1, spec.size.sizes.clone());
-    TxSpec { stream, sizes, addressing, rate, burst: spec.burst, count: None, traffic }
-}
-
-/// Gives every station the roles of its ports.
-fn prepare(lab: &mut Lab, roles: Vec<PortRoles>) -> Result<(), Fail> {
-    let mut by_station: Vec<Vec<(usize, PortRoles)>> = vec![Vec::new(); lab.stations.len()];
-    for (port, roles) in lab.ports.iter().zip(roles) {
-        by_station[port.station].push((port.local, roles));
-    }
-    let idle = lab.idle;
-    for (station, roles) in lab.stations.iter_mut().zip(by_station) {
-        station.prepare(roles, idle)?;
-    }
-    Ok(())
-}
-
-fn enter(lab: &mut Lab, phase: Phase) -> Result<(), Fail> {
-    lab.stations.iter_mut().try_for_each(|station| station.enter(phase))
-}
-
-fn snapshots(lab: &Lab) -> Vec<Snapshot> {
-    lab.ports.iter().map(|port| lab.stations[port.station].snapshot(port.local)).collect()
-}
-
-fn reports(lab: &mut Lab) -> Result<Vec<PortReport>, Fail> {
-    let mut reports = vec![PortReport::default(); lab.ports.len()];
-    for (index, station) in lab.stations.iter_mut().enumerate() {
-        for (local, report) in station.report()? {
-            let port = lab.ports.iter().position(|p| p.station == index && p.local == local);
-            let Some(port) = port else {
-                let name = station.name();
-                return Err(Fail::failed(anyhow::anyhow!(
-                    "{name} reports a port {local} that it does not have"
-                )));
-            };
-            reports[port] = report;
-        }
-    }
-    Ok(reports)
-}
+/// What the account calls frames that a forwarder received and could not send on.
+const BY_FORWARDER: &str = "drop_forwarder";
 
 /// Waits, keeping an eye on stations, interrupts and the progress bar.
 fn pass(
@@ -183,40 +130,6 @@ fn settle(lab: &mut Lab, before: &[Option<Moved>], interrupt: &Interrupt) -> Res
     }
 }
 
-/// Makes the switch know where every port's address is, so that no measured frame is flooded: each port sends one
-/// broadcast frame, as RFC 2544 (section 23) asks of a tester.
-pub fn teach(lab: &mut Lab, interrupt: &Interrupt) -> Result<(), Fail> {
-    let roles = lab.ports.iter().enumerate().map(|(port, p)| {
-        let addressing = Addressing {
-            src_mac: p.mac,
-            dst_mac: [0xff; 6],
-            src_ip: ip(port),
-            dst_ip: [255; 4],
-            src_port: 1024,
-            dst_port: 9,
-            flows: 1,
-        };
-        let tx = TxSpec {
-            stream: 0,
-            sizes: Sizes::Fixed(64),
-            addressing,
-            rate: Rate::Max,
-            burst: 1,
-            count: Some(1),
-            traffic: Traffic::default(),
-        };
-        PortRoles { tx: Some(tx), rx: Some(RxSpec { burst: 64 }), ..PortRoles::default() }
-    });
-    let roles = roles.collect();
-    let before = moved(lab);
-    prepare(lab, roles)?;
-    enter(lab, Phase::Receive)?;
-    enter(lab, Phase::Send)?;
-    settle(lab, &before, interrupt)?;
-    enter(lab, Phase::StopSend)?;
-    reports(lab).map(|_| ())
-}
-
 fn moved(lab: &mut Lab) -> Vec<Option<Moved>> {
     (0..lab.ports.len()).map(|port| lab.switch.moved(port)).collect()
 }
@@ -226,7 +139,7 @@ struct Measured {
     first: Vec<Snapshot>,
     last: Vec<Snapshot>,
     elapsed_ns: u64,
-    reports: Vec<PortReport>,
+    reports: Reports,
     counters: Vec<BTreeMap<String, u64>>,
     switch_cpu_ns: Option<u64>,
     cost: Option<Cost>,
@@ -263,12 +176,22 @@ pub fn run(
     };
     let accounting = account(&measured, lab.switch.counts_drops(), spec.load.is_marked());
     judge(lab, spec, &measured, &accounting, &mut warnings);
-    let ports = lab.ports.iter().zip(measured.reports).zip(measured.counters);
-    let ports = ports.map(|((port, report), counters)| PortResult {
-        name: port.name.clone(),
-        vm: lab.vms.iter().map(|vm| &vm.name).find(|vm| **vm == lab.stations[port.station].name()).cloned(),
-        roles: PortCounts::from(report),
-        counters,
+    let Reports { ports: reports, forwarded } = measured.reports;
+    let ports = lab.ports.iter().zip(reports).zip(forwarded).zip(measured.counters).enumerate();
+    let ports = ports.map(|(number, (((port, report), forwarded), counters))| {
+        let to = lab.topology.across(number).map(|to| lab.ports[to].name.clone());
+        let fwd = to.zip(forwarded).map(|(to, report)| FwdCounts::of(report, to));
+        PortResult {
+            name: port.name.clone(),
+            vm: lab
+                .vms
+                .iter()
+                .map(|vm| &vm.name)
+                .find(|vm| **vm == lab.stations[port.station].name())
+                .cloned(),
+            roles: PortCounts { fwd, ..PortCounts::from(report) },
+            counters,
+        }
     });
     Ok(result::Trial {
         scenario: spec.scenario.into(),
@@ -344,7 +267,7 @@ fn throughput(
         last = now;
     }
     let switch_cpu_ns = lab.switch.cpu_ns().zip(cpu_before).map(|(now, before)| now.saturating_sub(before));
-    let received = first.iter().zip(&last).map(|(a, b)| b.rx_frames - a.rx_frames).sum();
+    let received = ends(lab).map(|port| last[port].rx_frames - first[port].rx_frames).sum();
     let cost = meter.end(received);
     progress.stage("draining");
     enter(lab, Phase::StopSend)?;
@@ -363,16 +286,25 @@ fn throughput(
     Ok(Measured { windows, first, last, elapsed_ns: end_ns, reports, counters, switch_cpu_ns, cost })
 }
 
+/// Ports at which flows begin or end: all but those of forwarders.
+fn ends(lab: &Lab) -> impl Iterator<Item = usize> {
+    (0..lab.ports.len()).filter(|&port| lab.topology.across(port).is_none())
+}
+
 /// sent = received + drops, by cause. `marked` says that receivers know the frames of this run.
 fn account(measured: &Measured, counts_drops: bool, marked: bool) -> Accounting {
-    let tx = measured.reports.iter().filter_map(|r| r.tx.as_ref());
-    let rx = measured.reports.iter().filter_map(|r| r.rx.as_ref());
+    let tx = measured.reports.ports.iter().filter_map(|r| r.tx.as_ref());
+    let rx = measured.reports.ports.iter().filter_map(|r| r.rx.as_ref());
     let received = rx.map(|rx| rx.received - if marked { rx.foreign } else { 0 }).sum();
     let mut drops = BTreeMap::new();
     for counters in &measured.counters {
         for (name, &n) in counters.iter().filter(|(name, n)| name.starts_with("drop_") && **n > 0) {
             *drops.entry(name.clone()).or_default() += n;
         }
+    }
+    let by_forwarders = measured.reports.forwarded.iter().flatten().map(|report| report.dropped).sum::<u64>();
+    if by_forwarders > 0 {
+        drops.insert(BY_FORWARDER.into(), by_forwarders);
     }
     let (sent, mut unsent) = tx.fold((0, 0), |(sent, unsent), tx| (sent + tx.sent, unsent + tx.unsent));
     if !counts_drops {
@@ -397,7 +329,7 @@ fn judge(
     accounting: &Accounting,
     out: &mut Vec<Warning>,
 ) {
-    let rx = || measured.reports.iter().filter_map(|r| r.rx.as_ref());
+    let rx = || measured.reports.ports.iter().filter_map(|r| r.rx.as_ref());
     let streams = || rx().flat_map(|rx| &rx.streams);
     out.extend(Warning::loss(accounting.sent, accounting.received));
     out.extend(Warning::unaccounted(accounting.unaccounted));
@@ -413,7 +345,9 @@ fn judge(
     if foreign > 0 && spec.load.is_marked() {
         out.push(Warning::ForeignFrames { frames: foreign });
     }
-    let rates = measured.windows.iter().map(Window::rx_mpps);
+    let received = |window: &Window| ends(lab).map(|port| window.ports[port].rx_frames).sum::<u64>();
+    let rates =
+        measured.windows.iter().map(|w| received(w) as f64 * 1e3 / (w.end_ns - w.start_ns).max(1) as f64);
     out.extend(Warning::variance(stats::Summary::of(rates).and_then(|s| s.cv()), CV_LIMIT));
     let elapsed = Duration::from_nanos(measured.elapsed_ns);
     if elapsed < ADVISED {
@@ -452,7 +386,7 @@ fn judge(
 fn pauses(lab: &Lab, spec: &TrialSpec, measured: &Measured, offered_pps: f64) -> Vec<Warning> {
     let paused = spec.flows.iter().filter_map(|flow| {
         let dropped = measured.counters[flow.to].get("drop_rx_full").is_some_and(|&n| n > 0);
-        let pause_ns = measured.reports[flow.to].longest_pause_ns;
+        let pause_ns = measured.reports.ports[flow.to].longest_pause_ns;
         let frames = (pause_ns as f64 / 1e9 * offered_pps) as u64;
         let port = || lab.ports[flow.to].name.clone();
         dropped.then(|| Warning::ReceiverPaused { port: port(), pause_us: pause_ns / 1000, frames })

@@ -67,6 +67,30 @@ pub struct HostGuestArgs {
     pub output: OutputArgs,
 }
 
+/// Options of `loopback`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  vale-bench loopback --vms 1
+  vale-bench loopback --vms 3 --bidir --size 64,1024 --out r.json
+  vale-bench loopback --vms 2 --dataplane uvale,testpmd --repeat 5
+  vale-bench suite conext19                 chains of 1 to 5, among others")]
+pub struct LoopbackArgs {
+    /// Guests in the chain
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=126),
+        help_heading = "What to measure")]
+    pub vms: u32,
+    /// Options of every benchmark.
+    #[command(flatten)]
+    pub bench: BenchArgs,
+    /// Options of guests.
+    #[command(flatten)]
+    pub vm: VmArgs,
+    /// Options of the result.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
 /// Options of `p2p`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -27,6 +27,9 @@ impl<'a> Benchmark<'a> {
             Command::V2v(a) => with_guests(scenario::v2v(a.vms as usize), &a.bench, &a.vm, &a.output),
             Command::P2v(a) => with_guests(scenario::p2v(a.vms as usize), &a.bench, &a.vm, &a.output),
             Command::V2p(a) => with_guests(scenario::v2p(a.vms as usize), &a.bench, &a.vm, &a.output),
+            Command::Loopback(a) => {
+                with_guests(scenario::loopback(a.vms as usize), &a.bench, &a.vm, &a.output)
+            }
             Command::P2p(a) => Ok(Benchmark {
                 topology: scenario::p2p(a.pairs as usize),
                 bench: &a.bench,

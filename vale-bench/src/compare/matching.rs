@@ -2,7 +2,7 @@
 
 use super::Input;
 use super::document::{Conditions, Metric, Side, Unit, Unmatched};
-use crate::result::{Dataplane, Found, FrameSize, ResultDocument, SearchRecord, Trial, Window};
+use crate::result::{Dataplane, Found, FrameSize, ResultDocument, SearchRecord, Trial};
 use crate::stats::median;
 
 /// Two sets of samples that may be compared.
@@ -81,11 +81,11 @@ impl<'a> Measured<'a> {
         matches!(self, Measured::Search(_, Found { sender_limited: true, .. }))
     }
 
-    /// The windows of a trial; a search has none that say what it found.
-    fn windows(&self) -> &'a [Window] {
+    /// A trial, whose windows say what it measured; a search has none that do.
+    fn trial(&self) -> Option<&'a Trial> {
         match self {
-            Measured::Trial(trial) => &trial.windows,
-            Measured::Search(..) => &[],
+            Measured::Trial(trial) => Some(trial),
+            Measured::Search(..) => None,
         }
     }
 
@@ -222,7 +222,7 @@ fn pairs(old: &Group<'_>, new: &Group<'_>, latency: bool) -> Vec<Pair> {
 fn pair(old: &Group<'_>, new: &Group<'_>, metric: Metric) -> Option<Pair> {
     let single = old.repeats.len() == 1 && new.repeats.len() == 1;
     let batches = (single && metric == Metric::RateMpps)
-        .then(|| Some((batches(old.repeats[0].windows())?, batches(new.repeats[0].windows())?)));
+        .then(|| Some((batches(old.repeats[0].trial()?)?, batches(new.repeats[0].trial()?)?)));
     let (unit, before, now) = match batches.flatten() {
         Some((before, now)) => (Unit::WindowBatch, before, now),
         None => (Unit::Repeat, old.samples(metric), new.samples(metric)),
@@ -250,14 +250,15 @@ const BATCHES: usize = 10;
 const BATCH_MIN: usize = 2;
 
 /// The rates of as many batches of windows; `None` if there are too few for that.
-fn batches(windows: &[Window]) -> Option<Vec<f64>> {
+fn batches(trial: &Trial) -> Option<Vec<f64>> {
+    let windows = &trial.windows;
     if windows.len() < BATCHES * BATCH_MIN {
         return None;
     }
     let border = |i: usize| i * windows.len() / BATCHES;
     let rate = |i: usize| {
         let batch = &windows[border(i)..border(i + 1)];
-        let frames: u64 = batch.iter().flat_map(|w| &w.ports).map(|port| port.rx_frames).sum();
+        let frames: u64 = batch.iter().map(|window| trial.received_in(window)).sum();
         let ns: u64 = batch.iter().map(|w| w.end_ns.saturating_sub(w.start_ns)).sum();
         if ns == 0 { 0.0 } else { frames as f64 * 1e3 / ns as f64 }
     };
@@ -267,7 +268,8 @@ fn batches(windows: &[Window]) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::result::WindowPort;
+    use crate::result::tests::trial;
+    use crate::result::{Window, WindowPort};
 
     #[test]
     fn batches_have_every_window_once() {
@@ -276,11 +278,13 @@ mod tests {
             end_ns: (i + 1) * 1000,
             ports: vec![WindowPort { tx_frames: 9, rx_frames: i }],
         };
-        let windows: Vec<Window> = (0..25).map(window).collect();
-        let rates = batches(&windows).unwrap();
+        let mut one = trial("uvale", 64, 1, 0, 0);
+        one.windows = (0..25).map(window).collect();
+        let rates = batches(&one).unwrap();
         assert_eq!(rates.len(), 10);
         // Two windows a batch and three a batch in turn, at so many frames a microsecond, which are Mpps.
         assert_eq!((rates[0], rates[1], rates[9]), (0.5, 3.0, 23.0));
-        assert_eq!(batches(&windows[..19]), None);
+        one.windows.truncate(19);
+        assert_eq!(batches(&one), None);
     }
 }

@@ -18,19 +18,32 @@ pub(super) struct Assembly {
 
 impl Assembly {
     /// The lab, with its switch.
-    pub(super) fn into_lab(self, switch: Box<dyn Switch>, max_frame: u16, idle: Idle) -> Lab {
+    pub(super) fn into_lab(
+        self,
+        topology: &Topology,
+        switch: Box<dyn Switch>,
+        max_frame: u16,
+        idle: Idle,
+    ) -> Lab {
         let Assembly { stations, ports, vms, pinning } = self;
-        Lab { stations, ports, switch, max_frame, vms, pinning, idle: idle.of_engines() }
+        let (topology, idle) = (topology.clone(), idle.of_engines());
+        Lab { topology, stations, ports, switch, max_frame, vms, pinning, idle }
     }
 }
 
-/// The topology's ports, each as `name` calls it: the switch's name, a colon, and the station, with a number where
-/// that has several.
+/// The topology's ports, each as its name says: the switch's name, a colon, and the station, with a number where that
+/// has several.
 pub(super) fn ports(topology: &Topology, switch: &str) -> Vec<LabPort> {
+    ports_on(topology, |_| switch.to_owned())
+}
+
+/// The same, where each segment has a switch with a name of its own.
+pub(super) fn ports_on(topology: &Topology, switch: impl Fn(usize) -> String) -> Vec<LabPort> {
     let mut ports = Vec::new();
     for (station, plan) in topology.stations.iter().enumerate() {
         for local in 0..plan.ports {
             let number = if plan.ports == 1 { String::new() } else { format!(".{local}") };
+            let switch = switch(topology.segments[ports.len()]);
             let name = format!("{switch}:{}{number}", plan.name);
             ports.push(LabPort { name, mac: mac(ports.len()), station, local });
         }

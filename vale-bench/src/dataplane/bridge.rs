@@ -1,8 +1,8 @@
 //! The kernel's Ethernet bridge with virtio-net guests on taps: what one gets without any fast path.
 //!
-//! Guests' taps are made by their QEMU and go with it. The bridge, and a veth pair for each port of the host, are
-//! made here under names that no other run has, stand in the run's journal, and are removed at its end. The bridge
-//! runs in whoever sends, and in QEMU's (or vhost-net's) threads.
+//! Guests' taps are made by their QEMU and go with it. The bridge, one for each segment, and a veth pair for each port
+//! of the host are made here under names that no other run has, stand in the run's journal, and are removed at its
+//! end. The bridge runs in whoever sends, and in QEMU's (or vhost-net's) threads.
 
 use super::assembly::{assemble, guest_plans, ports};
 use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
@@ -57,7 +57,10 @@ impl Dataplane for Bridge {
     fn bring_up(&self, setting: &Setting<'_>) -> Result<Lab, Fail> {
         let name = self.name();
         let ports = ports(setting.topology, name);
-        let bridge = make_bridge(setting)?;
+        let bridges: Vec<String> = (0..setting.topology.segment_count())
+            .map(|segment| make_bridge(setting, segment))
+            .collect::<Result<_, _>>()?;
+        let bridge_of = |port: usize| &bridges[setting.topology.segments[port]];
         // vhost-net moves the frames where the kernel has it, as anybody would have it who wants speed.
         let vhost = Path::new("/dev/vhost-net").exists();
         let mut on_bridge = Vec::new();
@@ -72,17 +75,19 @@ impl Dataplane for Bridge {
         });
         let modules = ["virtio_net", "af_packet"].map(Module::named);
         let machines = setting.boot(&plans, &modules)?;
-        let guests = machines.len() as u32;
-        let open = |number: usize, port: &LabPort| open(setting, &bridge, &on_bridge[number], number, port);
+        let guests = plans.iter().map(|plan| plan.ports.len() as u32).sum();
+        let open = |number: usize, port: &LabPort| {
+            open(setting, bridge_of(number), &on_bridge[number], number, port)
+        };
         let open_in = |machine: &mut Machine, number: usize, port: &LabPort| {
-            attach(&on_bridge[number], &bridge)?;
+            attach(&on_bridge[number], bridge_of(number))?;
             machine.open_interface(port, Driver::Packet).map(|_| ())
         };
         let assembly = assemble(setting, name, ports, machines, open, open_in)?;
         let idle = setting.placement.idle;
         let accelerator = setting.accelerator();
         let switch = Kernel { accelerator, guests, vhost, idle, on_bridge };
-        Ok(assembly.into_lab(Box::new(switch), MAX_FRAME, idle))
+        Ok(assembly.into_lab(setting.topology, Box::new(switch), MAX_FRAME, idle))
     }
 }
 
@@ -91,9 +96,9 @@ fn refused<T>(done: std::io::Result<T>, what: impl FnOnce() -> String) -> Result
     done.context_with(what).or_exit(Exit::Host)
 }
 
-/// A bridge that forwards at once, and says nothing of its own.
-fn make_bridge(setting: &Setting<'_>) -> Result<String, Fail> {
-    let bridge = setting.run_dir.interface('b', 0)?;
+/// The bridge of a segment: it forwards at once, and says nothing of its own.
+fn make_bridge(setting: &Setting<'_>, segment: usize) -> Result<String, Fail> {
+    let bridge = setting.run_dir.interface('b', segment)?;
     refused(links::add_bridge(&bridge), || "cannot make a bridge".into())?;
     for (file, value) in [("stp_state", "0"), ("forward_delay", "0"), ("multicast_snooping", "0")] {
         let path = format!("/sys/class/net/{bridge}/bridge/{file}");
@@ -135,6 +140,7 @@ fn open(
 
 struct Kernel {
     accelerator: Accelerator,
+    /// Ports of guests.
     guests: u32,
     vhost: bool,
     idle: Idle,
@@ -160,7 +166,7 @@ impl Switch for Kernel {
         }
     }
 
-    /// A thread of QEMU's, or of vhost-net's, moves each guest's frames; between ports of the host, senders do.
+    /// A thread of QEMU's, or of vhost-net's, moves the frames of each guest's port; between ports of the host, senders do.
     fn busy_threads(&self) -> u32 {
         self.guests
     }

@@ -29,8 +29,6 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(20);
 const PORTS_DEADLINE: Duration = Duration::from_secs(30);
 /// How long each of them may take to end.
 const END_DEADLINE: Duration = Duration::from_secs(3);
-/// The bridge's name, in a namespace of its own.
-const BRIDGE: &str = "br0";
 /// How names of the threads that forward begin.
 const FORWARDERS: &str = "pmd-";
 /// The longest nap of such a thread, in microseconds, where busy threads share processors.
@@ -117,9 +115,9 @@ impl Place {
         self.ask(&[&["ovs-appctl", "-t", &self.path("switch.ctl")], words].concat())
     }
 
-    /// Asks for or changes flows.
-    fn flows(&self, command: &str, more: &[&str]) -> Result<String, Fail> {
-        let bridge = format!("unix:{}", self.path(&format!("{BRIDGE}.mgmt")));
+    /// Asks for or changes flows of a bridge.
+    fn flows(&self, bridge: &str, command: &str, more: &[&str]) -> Result<String, Fail> {
+        let bridge = format!("unix:{}", self.path(&format!("{bridge}.mgmt")));
         self.ask(&[&["ovs-ofctl", command, &bridge], more].concat())
     }
 }
@@ -128,10 +126,16 @@ struct Ovs {
     place: Place,
     database: Running,
     switch: Running,
-    ports: usize,
+    /// Of each port its bridge.
+    bridges: Vec<String>,
     flows: OvsFlows,
     idle: Idle,
     version: String,
+}
+
+/// The bridge of a segment, in a namespace of its own.
+fn bridge_name(segment: usize) -> String {
+    format!("br{segment}")
 }
 
 /// Name of a port, which has the number after it in OpenFlow too.
@@ -164,7 +168,7 @@ fn start(wiring: &Wiring<'_>) -> Result<Box<dyn VhostSwitch>, Fail> {
     let mut ovs = Ovs {
         database,
         switch,
-        ports: wiring.ports.len(),
+        bridges: setting.topology.segments.iter().map(|&segment| bridge_name(segment)).collect(),
         flows,
         idle: wiring.idle(),
         version: String::new(),
@@ -215,7 +219,11 @@ fn configure(place: &Place, wiring: &Wiring<'_>) -> Result<(), Fail> {
 impl Ovs {
     fn set_up(&mut self, wiring: &Wiring<'_>) -> Result<(), Fail> {
         let place = &self.place;
-        place.configure(&["add-br", BRIDGE, "--", "set", "bridge", BRIDGE, "datapath_type=netdev"])?;
+        let topology = wiring.setting.topology;
+        let bridges: Vec<String> = (0..topology.segment_count()).map(bridge_name).collect();
+        for bridge in &bridges {
+            place.configure(&["add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev"])?;
+        }
         for (number, port) in wiring.ports.iter().enumerate() {
             let name = port_name(number);
             let path = format!("options:vhost-server-path={}", port.socket.display());
@@ -223,7 +231,7 @@ impl Ovs {
             let kind = "type=dpdkvhostuserclient";
             place.configure(&[
                 "add-port",
-                BRIDGE,
+                &self.bridges[number],
                 &name,
                 "--",
                 "set",
@@ -234,14 +242,17 @@ impl Ovs {
                 &request,
             ])?;
         }
-        place.flows("del-flows", &[])?;
-        match self.flows {
-            OvsFlows::Normal => drop(place.flows("add-flow", &["actions=NORMAL"])?),
-            OvsFlows::Direct => {
-                for (a, b) in wiring.setting.topology.pairs("--ovs-flows direct")? {
-                    for (from, to) in [(a + 1, b + 1), (b + 1, a + 1)] {
-                        place.flows("add-flow", &[&format!("in_port={from},actions=output:{to}")])?;
-                    }
+        for bridge in &bridges {
+            place.flows(bridge, "del-flows", &[])?;
+            if self.flows == OvsFlows::Normal {
+                place.flows(bridge, "add-flow", &["actions=NORMAL"])?;
+            }
+        }
+        if self.flows == OvsFlows::Direct {
+            for (a, b) in topology.pairs("--ovs-flows direct")? {
+                for (from, to) in [(a, b), (b, a)] {
+                    let flow = format!("in_port={},actions=output:{}", from + 1, to + 1);
+                    place.flows(&self.bridges[from], "add-flow", &[&flow])?;
                 }
             }
         }
@@ -287,7 +298,7 @@ impl VhostSwitch for Ovs {
     }
 
     fn counters(&mut self, port: usize) -> Result<BTreeMap<String, u64>, Fail> {
-        let answer = self.place.flows("dump-ports", &[&(port + 1).to_string()])?;
+        let answer = self.place.flows(&self.bridges[port], "dump-ports", &[&(port + 1).to_string()])?;
         let unknown =
             || self.switch.failure(&format!("was asked for counters, and ovs-ofctl printed {answer:?}"));
         counters(&answer).ok_or_else(unknown)
@@ -300,7 +311,7 @@ impl VhostSwitch for Ovs {
 
     fn await_ports(&mut self, interrupt: &Interrupt) -> Result<(), Fail> {
         let place = &self.place;
-        for port in 0..self.ports {
+        for port in 0..self.bridges.len() {
             let name = port_name(port);
             self.switch.wait_until(&format!("the link of {name}"), PORTS_DEADLINE, interrupt, |_| {
                 let state = place.configure(&["get", "Interface", &name, "link_state", "error"])?;

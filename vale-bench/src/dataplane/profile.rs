@@ -115,6 +115,14 @@ impl Scope {
         let name = document.name.get_ref();
         let topology = wiring.setting.topology;
         let (order, pairs) = match document.joins {
+            Joins::Addresses if topology.segment_count() > 1 => {
+                return Err(Fail::usage(format!(
+                    "{name} is one switch that learns addresses, and {} needs a switch for each of its {} hops: \
+                     write a profile that joins ports by pairs",
+                    topology.scenario,
+                    topology.segment_count()
+                )));
+            }
             Joins::Addresses => ((0..wiring.ports.len()).collect(), Vec::new()),
             Joins::Pairs => {
                 let pairs = topology.pairs(name)?;

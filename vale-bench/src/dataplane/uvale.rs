@@ -1,6 +1,8 @@
-//! The embedded VALE: a switch thread of this process, host ports in memfds, guest ports in the guests' RAM.
+//! The embedded VALE: a switch thread of this process, host ports in memfds, guest ports in the guests' RAM. Where a
+//! topology has several segments, the one thread serves a switch for each.
 
-use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted, mac};
+use super::assembly::ports_on;
+use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
 use crate::cost;
 use crate::doctor::Facts;
 use crate::exit::Fail;
@@ -14,9 +16,9 @@ use netmap_rs::layout::{PortLayout, PortShape};
 use pktgen::ports::csb::CsbIo;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use uvale::{PortId, SwitchConfig};
+use uvale::{Place as PortPlace, PortId, Segment, SwitchConfig};
 
-/// Name of the switch in every lab.
+/// Name of the thread that is the switch in every lab.
 const SWITCH: &str = "vale0";
 
 /// Bytes of every buffer of a port, netmap's default.
@@ -85,6 +87,7 @@ impl Options {
 struct Embedded {
     switch: Arc<uvale::Switch>,
     ports: Vec<PortId>,
+    segments: usize,
     accelerator: Accelerator,
     guests: bool,
     options: Options,
@@ -100,8 +103,9 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
         SwitchConfig { name: SWITCH.into(), cpu: options.switch_cpu, idle: options.idle.of_switch() };
     let switch = Arc::new(uvale::Switch::start(config).map_err(Fail::failed)?);
     let mut machines = machines.into_iter();
-    let (mut stations, mut ports, mut ids, mut vms, mut pinning) =
-        (Vec::<Box<dyn Station>>::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let ports = ports_on(topology, |segment| format!("vale{segment}"));
+    let (mut stations, mut ids, mut vms, mut pinning) =
+        (Vec::<Box<dyn Station>>::new(), Vec::new(), Vec::new(), Vec::new());
     if let Some(cpu) = options.switch_cpu {
         pinning.push(result::Pin { thread: format!("switch {SWITCH}"), cpus: vec![cpu as u32] });
     }
@@ -110,22 +114,13 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
         if let Some(cpu) = cpu {
             pinning.push(result::Pin { thread: plan.name.clone(), cpus: vec![cpu as u32] });
         }
-        let first = ports.len();
-        for local in 0..plan.ports {
-            let name = if plan.ports == 1 {
-                format!("{SWITCH}:{}", plan.name)
-            } else {
-                format!("{SWITCH}:{}.{local}", plan.name)
-            };
-            ports.push(LabPort { name, mac: mac(first + local), station: index, local });
-        }
-        let its_ports = &ports[first..];
+        let its_ports = ports.iter().zip(&topology.segments).filter(|(port, _)| port.station == index);
         match plan.place {
             Place::Host => {
                 let mut opened = Vec::new();
-                for port in its_ports {
-                    let made =
-                        switch.add_host_port(&port.name, &options.shape(), None).map_err(Fail::failed)?;
+                for (port, &segment) in its_ports {
+                    let made = switch.add_host_port(&port.name, &options.shape(), place(segment)?);
+                    let made = made.map_err(Fail::failed)?;
                     ids.push(made.id);
                     let csb: CsbPort = made.open().map_err(Fail::failed)?;
                     opened.push(CsbIo::new(csb, &port.name, "uvale", Some(port.mac)));
@@ -136,8 +131,9 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
                 let Some(mut machine) = machines.next() else {
                     return Err(Fail::failed(anyhow::anyhow!("no machine was started for {}", plan.name)));
                 };
-                for port in its_ports {
-                    ids.push(add_guest_port(&switch, &mut machine, port, &options.shape())?);
+                for (port, &segment) in its_ports {
+                    let id = add_guest_port(&switch, &mut machine, port, &options.shape(), place(segment)?)?;
+                    ids.push(id);
                 }
                 vms.push(result::Vm {
                     name: plan.name.clone(),
@@ -151,9 +147,23 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let max_frame = u16::try_from(options.buf_size + u32::from(result::FCS_BYTES)).unwrap_or(u16::MAX);
     let guests = !vms.is_empty();
     let idle = options.idle.of_engines();
-    let accelerator = setting.accelerator();
-    let switch = Embedded { switch, ports: ids, accelerator, guests, options: options.clone() };
-    Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
+    let switch = Embedded {
+        switch,
+        ports: ids,
+        segments: topology.segment_count(),
+        accelerator: setting.accelerator(),
+        guests,
+        options: options.clone(),
+    };
+    let (topology, switch) = (topology.clone(), Box::new(switch));
+    Ok(Lab { topology, stations, ports, switch, max_frame, vms, pinning, idle })
+}
+
+/// Anywhere in a segment.
+fn place(segment: usize) -> Result<PortPlace, Fail> {
+    let segment = Segment::try_from(segment);
+    let segment = segment.map_err(|_| Fail::usage("uvale has at most 256 segments"))?;
+    Ok(PortPlace { segment, index: None })
 }
 
 /// Has the guest allocate memory, lays the port out in it, and has the guest open it.
@@ -162,11 +172,13 @@ fn add_guest_port(
     machine: &mut Machine,
     port: &LabPort,
     shape: &PortShape,
+    place: PortPlace,
 ) -> Result<PortId, Fail> {
     let len = PortLayout::new(shape).map_err(Fail::failed)?.len() as u64;
     let memory = machine.allocate_port(port.local, len)?;
     let doorbell = Doorbell::from_stream(machine.take_doorbell(port.local)?).map_err(Fail::failed)?;
-    let (id, location) = switch.add_guest_port(&port.name, shape, &memory, doorbell).map_err(Fail::failed)?;
+    let added = switch.add_guest_port(&port.name, shape, &memory, doorbell, place);
+    let (id, location) = added.map_err(Fail::failed)?;
     machine.open_port(port, location, shape)?;
     Ok(id)
 }
@@ -174,16 +186,18 @@ fn add_guest_port(
 impl Switch for Embedded {
     fn describe(&self) -> result::Dataplane {
         let idle = self.options.idle;
+        let segments = (self.segments > 1).then(|| ("segments", self.segments.to_string()));
         let parameters = [
             ("slots", self.options.slots.to_string()),
             ("buffer_bytes", self.options.buf_size.to_string()),
             ("idle", idle.label().to_owned()),
         ];
+        let parameters = parameters.into_iter().chain(segments);
         result::Dataplane {
             name: "uvale".into(),
             accelerator: self.accelerator,
             guest_driver: self.guests.then(|| "netmap ring in guest RAM, CSB".into()),
-            parameters: parameters.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            parameters: parameters.map(|(name, value)| (name.to_owned(), value)).collect(),
         }
     }
 

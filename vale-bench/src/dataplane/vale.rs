@@ -5,6 +5,7 @@
 //! nothing behind, however it ends. The switch runs in whoever sends, or in the threads that serve a ptnet port
 //! (kloop), and counts nothing by port: what it drops is the difference between what was sent and received.
 
+use super::assembly::ports_on;
 use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted, mac};
 use crate::cli::LinkChoice;
 use crate::doctor::Facts;
@@ -16,6 +17,7 @@ use crate::station::{GuestStation, HostStation, Machine, Station};
 use guest::wire::Driver;
 use netmap_rs::kernel::{Control, KernelError, KernelPort, Register, module_parameters};
 use netmap_rs::portspec::PortSpec;
+use netmap_rs::sys::limits::NM_BRIDGES;
 use pktgen::port::Port;
 use pktgen::ports::kernel::{Form, KernelIo};
 use qemu_ptnet::{MacAddr, Module, Net, Netdev, NicModel, VirtioNet};
@@ -99,7 +101,7 @@ impl Dataplane for Vale {
 struct Options {
     /// What guests get.
     guests: Guests,
-    /// What connects them: a switch, or a netmap pipe for each flow, without copies, for guests that trust each other.
+    /// What connects them: a switch, or a netmap pipe for each hop, without copies, for guests that trust each other.
     link: LinkChoice,
     /// Whether a host thread polls the guests' transmit rings; `None` is QEMU's default.
     klooptx: Option<bool>,
@@ -117,6 +119,7 @@ struct Kernel {
     options: Options,
     accelerator: Accelerator,
     guests: u32,
+    guest_ports: u32,
     slots: u32,
     parameters: BTreeMap<String, String>,
 }
@@ -132,7 +135,7 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
             "ptnet guests need netmap's module, built for their kernel: name it with --guest-module",
         ));
     }
-    let names = names(&control, topology, options.link)?;
+    let names = names(&control, topology, options.link, most_switches(&parameters))?;
     let plans = plans(topology, &names, options);
     let modules = guest_modules(options, parameters.get(VNET_HDR).map(String::as_str));
     let machines = match plans.is_empty() {
@@ -186,10 +189,12 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
         options: options.clone(),
         accelerator: setting.accelerator(),
         guests: topology.vms() as u32,
+        guest_ports: guest_ports(topology) as u32,
         slots,
         parameters,
     };
-    Ok(Lab { stations, ports, switch: Box::new(switch), max_frame, vms, pinning, idle })
+    let (topology, switch) = (topology.clone(), Box::new(switch));
+    Ok(Lab { topology, stations, ports, switch, max_frame, vms, pinning, idle })
 }
 
 impl Guests {
@@ -205,21 +210,22 @@ fn host(error: KernelError) -> Fail {
     Fail::failed(error).with_exit(Exit::Host)
 }
 
-/// A name for every port. On a switch that nobody uses; or pipes, one a flow.
-fn names(control: &Control, topology: &Topology, link: LinkChoice) -> Result<Vec<String>, Fail> {
-    let mut used = BTreeSet::new();
-    for port in control.vale_ports() {
-        used.insert(port.map_err(host)?.switch().to_owned());
-    }
-    let id = (0..100).find(|id| !used.contains(&format!("valevb{id}")));
-    let id = id.ok_or_else(|| Fail::host("switches valevb0 to valevb99 are all in use"))?;
+/// Switches that netmap allows (`NM_BRIDGES`, unless its parameter says otherwise).
+fn most_switches(parameters: &BTreeMap<String, String>) -> usize {
+    parameters.get("max_bridges").and_then(|most| most.parse().ok()).unwrap_or(NM_BRIDGES)
+}
+
+/// A name for every port. On switches that nobody uses, one a segment, of `most` that there can be; or pipes, one a
+/// hop.
+fn names(control: &Control, topology: &Topology, link: LinkChoice, most: usize) -> Result<Vec<String>, Fail> {
     if link == LinkChoice::Vale {
-        let of_station = |plan: &crate::scenario::StationPlan| -> Vec<String> {
-            let one = plan.ports == 1;
-            let name = |local| if one { plan.name.clone() } else { format!("{}.{local}", plan.name) };
-            (0..plan.ports).map(|local| format!("valevb{id}:{}", name(local))).collect()
-        };
-        return Ok(topology.stations.iter().flat_map(of_station).collect());
+        let mut used = BTreeSet::new();
+        for port in control.vale_ports() {
+            used.insert(port.map_err(host)?.switch().to_owned());
+        }
+        let switches = free_switches(&used, topology.segment_count(), most)?;
+        let ports = ports_on(topology, |segment| switches[segment].clone());
+        return Ok(ports.into_iter().map(|port| port.name).collect());
     }
     let mut names = vec![String::new(); topology.ports()];
     let process = std::process::id();
@@ -228,6 +234,23 @@ fn names(control: &Control, topology: &Topology, link: LinkChoice) -> Result<Vec
         names[to] = format!("netmap:vb{process}}}{pipe}");
     }
     Ok(names)
+}
+
+/// Names of switches that are not in use.
+fn free_switches(used: &BTreeSet<String>, wanted: usize, most: usize) -> Result<Vec<String>, Fail> {
+    if used.len() + wanted > most {
+        return Err(Fail::host(format!(
+            "{wanted} VALE switches are needed, one for each hop, and netmap allows {most}, of which {} are in use: \
+             raise its parameter max_bridges, or take a shorter chain",
+            used.len()
+        )));
+    }
+    let names = (0..).map(|id| format!("valevb{id}")).filter(|name| !used.contains(name));
+    Ok(names.take(wanted).collect())
+}
+
+fn guest_ports(topology: &Topology) -> usize {
+    topology.stations.iter().filter(|plan| plan.place == Place::Guest).map(|plan| plan.ports).sum()
 }
 
 fn plans(topology: &Topology, names: &[String], options: &Options) -> Vec<GuestPlan> {
@@ -328,7 +351,7 @@ impl Switch for Kernel {
 
     /// A guest's ptnet port has a thread of the host that moves its frames; else senders do it themselves.
     fn busy_threads(&self) -> u32 {
-        if self.options.guests == Guests::Ptnet { self.guests } else { 0 }
+        if self.options.guests == Guests::Ptnet { self.guest_ports } else { 0 }
     }
 
     fn counters(&mut self, _port: usize) -> BTreeMap<String, u64> {
@@ -379,6 +402,35 @@ mod tests {
         assert_eq!(params("buf_num=8192", Some("1")), "buf_num=8192 ptnet_vnet_hdr=1");
         assert_eq!(params("ptnet_vnet_hdr=1", Some("0")), "ptnet_vnet_hdr=1");
         assert_eq!(params("", None), "");
+    }
+
+    #[test]
+    fn a_chain_takes_switches_that_nobody_uses_and_no_more_than_there_can_be() {
+        let used = ["valevb0", "vale3"].map(str::to_owned).into();
+        assert_eq!(free_switches(&used, 3, 8).unwrap(), ["valevb1", "valevb2", "valevb3"]);
+        assert_eq!(free_switches(&used, 6, 8).unwrap().len(), 6);
+        let fail = free_switches(&used, 7, 8).unwrap_err();
+        assert_eq!(fail.exit(), Exit::Host);
+        assert!(fail.to_string().contains("netmap allows 8, of which 2 are in use"), "{fail}");
+    }
+
+    #[test]
+    fn a_guest_of_a_chain_has_an_interface_on_either_switch() {
+        let topology = crate::scenario::loopback(2).unwrap();
+        let ports = ports_on(&topology, |segment| format!("valevb{segment}"));
+        let names: Vec<String> = ports.into_iter().map(|port| port.name).collect();
+        let all = ["0:host.0", "2:host.1", "0:vm1.0", "1:vm1.1", "1:vm2.0", "2:vm2.1"];
+        assert_eq!(names, all.map(|name| format!("valevb{name}")));
+        let plans = plans(&topology, &names, &options(Guests::Ptnet));
+        let ifnames = |plan: &GuestPlan| {
+            let name = |plug: &Plug| match plug {
+                Plug::Interface(Net { netdev: Netdev::Netmap { ifname, .. }, .. }) => ifname.clone(),
+                other => panic!("{other:?}"),
+            };
+            plan.ports.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(plans.iter().flat_map(ifnames).collect::<Vec<_>>(), names[2..]);
+        assert_eq!(guest_ports(&topology), 4);
     }
 
     #[test]

@@ -235,7 +235,7 @@ pub(super) fn bring_up(
         ends,
         problem: None,
     };
-    Ok(assembly.into_lab(Box::new(switch), MAX_FRAME, idle))
+    Ok(assembly.into_lab(setting.topology, Box::new(switch), MAX_FRAME, idle))
 }
 
 /// What DPDK ports at the ends of the sockets turned out to be; the last of each kind, since all are alike.

@@ -10,7 +10,7 @@ use super::kept::Kept;
 use super::{Report, ReportError, View};
 use crate::result::{
     Arrivals, Cost, FlowOrder, GoalResult, Latency, Load, LoadedLatency, Offered, Pacing, ResultDocument,
-    SearchRecord, ThreadKind, Trial, Window,
+    SearchRecord, ThreadKind, Trial,
 };
 use crate::stats::Summary;
 
@@ -82,9 +82,9 @@ impl Export for Windows {
             for trial in kept.document.trials.iter().chain(searches) {
                 let key: Vec<String> = keys().map(|(_, cell)| cell(&kept.document, trial)).collect();
                 let lost = trial.lost_by_window();
-                for (index, window) in trial.windows.iter().enumerate() {
+                for index in 0..trial.windows.len() {
                     let lost = [index.checked_sub(1), Some(index)].map(|at| at.map_or(0, |at| lost[at]));
-                    let cells = WINDOW_COLUMNS.map(|(_, cell)| cell(index, window, lost[1] - lost[0]));
+                    let cells = WINDOW_COLUMNS.map(|(_, cell)| cell(trial, index, lost[1] - lost[0]));
                     let row = [&kept.name].into_iter().chain(&key).chain(&cells);
                     writer.write_record(row).map_err(io_error)?;
                 }
@@ -114,17 +114,17 @@ const WINDOW_KEYS: [&str; 14] = [
 ];
 
 /// Makes one cell of a window.
-type WindowCell = fn(usize, &Window, u64) -> String;
+type WindowCell = fn(&Trial, usize, u64) -> String;
 
-/// From the window's index, the window, and what of the frames sent in it never arrived.
+/// From the trial, the window's index, and what of the frames sent in it never arrived.
 const WINDOW_COLUMNS: [(&str, WindowCell); 7] = [
-    ("window", |index, _, _| (index + 1).to_string()),
-    ("start_ns", |_, w, _| w.start_ns.to_string()),
-    ("end_ns", |_, w, _| w.end_ns.to_string()),
-    ("sent_frames", |_, w, _| w.ports.iter().map(|port| port.tx_frames).sum::<u64>().to_string()),
-    ("received_frames", |_, w, _| w.ports.iter().map(|port| port.rx_frames).sum::<u64>().to_string()),
+    ("window", |_, index, _| (index + 1).to_string()),
+    ("start_ns", |t, index, _| t.windows[index].start_ns.to_string()),
+    ("end_ns", |t, index, _| t.windows[index].end_ns.to_string()),
+    ("sent_frames", |t, index, _| t.sent_in(&t.windows[index]).to_string()),
+    ("received_frames", |t, index, _| t.received_in(&t.windows[index]).to_string()),
     ("lost_frames", |_, _, lost| lost.to_string()),
-    ("rate_mpps", |_, w, _| w.rx_mpps().to_string()),
+    ("rate_mpps", |t, index, _| t.rx_mpps(&t.windows[index]).to_string()),
 ];
 
 /// Keeps the kind of an output error, so that a closed pipe is told from a full disk.
@@ -315,7 +315,7 @@ fn under_load(loaded: &LoadedLatency) -> String {
 
 /// The rates of the raw windows.
 fn windows(trial: &Trial) -> Option<Summary> {
-    Summary::of(trial.windows.iter().map(|window| window.rx_mpps()))
+    Summary::of(trial.windows.iter().map(|window| trial.rx_mpps(window)))
 }
 
 /// `name=value;name=value`.

@@ -97,6 +97,19 @@ pub struct PongCounts {
     pub dropped_probes: u64,
 }
 
+/// What the fwd role did with the frames that came in at one port. What came in was sent on or dropped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FwdCounts {
+    /// The port by which they left.
+    pub to: String,
+    /// Frames received, of any kind.
+    pub received_frames: u64,
+    /// Frames sent on.
+    pub forwarded_frames: u64,
+    /// Frames too long for the other port, or for which it had no room until the role ended.
+    pub dropped_frames: u64,
+}
+
 /// What the roles of one port did; a role that the port did not have is null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PortCounts {
@@ -108,6 +121,10 @@ pub struct PortCounts {
     pub ping: Option<PingCounts>,
     /// Of the pong role.
     pub pong: Option<PongCounts>,
+    /// Of the fwd role: a port of a station that passes on what others sent. It is no end of any flow, and what it
+    /// sends and receives is in no rate.
+    #[serde(default)]
+    pub fwd: Option<FwdCounts>,
     /// The longest time between two looks at the port while frames were being sent, by the port's own clock: naps,
     /// and the time in which its thread was kept from its processor. Frames that come meanwhile wait in the ring.
     pub longest_pause_ns: u64,
@@ -144,14 +161,6 @@ pub struct Window {
     pub end_ns: u64,
     /// The ports, in the order of the trial's `ports`.
     pub ports: Vec<WindowPort>,
-}
-
-impl Window {
-    /// The receivers' rate of all ports together in this window, in Mpps; 0 for a window of no length.
-    pub fn rx_mpps(&self) -> f64 {
-        let frames: u64 = self.ports.iter().map(|port| port.rx_frames).sum();
-        super::number::ratio(frames as f64 * 1e3, self.end_ns.saturating_sub(self.start_ns) as f64)
-    }
 }
 
 impl From<spec::TxReport> for TxCounts {
@@ -221,6 +230,14 @@ impl From<spec::PongReport> for PongCounts {
     }
 }
 
+impl FwdCounts {
+    /// What a forwarder did with the frames of one port that left by the one called `to`.
+    pub fn of(report: spec::FwdReport, to: String) -> FwdCounts {
+        let spec::FwdReport { received, forwarded, dropped } = report;
+        FwdCounts { to, received_frames: received, forwarded_frames: forwarded, dropped_frames: dropped }
+    }
+}
+
 impl From<spec::PortReport> for PortCounts {
     fn from(report: spec::PortReport) -> Self {
         let spec::PortReport { tx, rx, ping, pong, longest_pause_ns } = report;
@@ -229,6 +246,7 @@ impl From<spec::PortReport> for PortCounts {
             rx: rx.map(RxCounts::from),
             ping: ping.map(PingCounts::from),
             pong: pong.map(PongCounts::from),
+            fwd: None,
             longest_pause_ns,
         }
     }

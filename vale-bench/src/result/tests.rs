@@ -253,6 +253,7 @@ pub(crate) fn full_document() -> ResultDocument {
         abandoned_ns: 0,
     };
     one.ports[0].roles = PortCounts {
+        fwd: None,
         longest_pause_ns: 5,
         tx: Some(TxCounts { pacing: Some(pacing), ..TxCounts::default() }),
         rx: Some(RxCounts { streams: vec![StreamCounts::default()], ..RxCounts::default() }),

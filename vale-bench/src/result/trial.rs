@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::number::{finite, ratio};
-use super::{Accounting, Cost, Latency, Load, LoadedLatency, PortResult, Throughput, Warning, Window};
+use super::{
+    Accounting, Cost, Latency, Load, LoadedLatency, PortResult, Throughput, Warning, Window, WindowPort,
+};
 
 /// What ran the guests' instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -179,15 +181,35 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// What a window's ports counted that are ends of flows: all but those of forwarders.
+    pub fn ends<'w>(&self, window: &'w Window) -> impl Iterator<Item = &'w WindowPort> {
+        let is_end = |index: usize| self.ports.get(index).is_none_or(|port| port.roles.fwd.is_none());
+        window.ports.iter().enumerate().filter(move |(index, _)| is_end(*index)).map(|(_, port)| port)
+    }
+
+    /// Frames sent in a window, by all senders.
+    pub fn sent_in(&self, window: &Window) -> u64 {
+        self.ends(window).map(|port| port.tx_frames).sum()
+    }
+
+    /// Frames received in a window, by all receivers.
+    pub fn received_in(&self, window: &Window) -> u64 {
+        self.ends(window).map(|port| port.rx_frames).sum()
+    }
+
+    /// The receivers' rate of a window, all added up, in Mpps; 0 for a window of no length.
+    pub fn rx_mpps(&self, window: &Window) -> f64 {
+        let ns = window.end_ns.saturating_sub(window.start_ns);
+        ratio(self.received_in(window) as f64 * 1e3, ns as f64)
+    }
+
     /// Frames lost by the end of each window, all ports added up. What was only on its way is told from what was lost
     /// by its arrival later: a frame is lost no later than when the number of missing frames stays above it for good.
     pub fn lost_by_window(&self) -> Vec<u64> {
         let mut missing = 0i64;
         let mut lost: Vec<u64> = Vec::with_capacity(self.windows.len());
         for window in &self.windows {
-            let (sent, received) =
-                window.ports.iter().fold((0, 0), |(tx, rx), port| (tx + port.tx_frames, rx + port.rx_frames));
-            missing += sent as i64 - received as i64;
+            missing += self.sent_in(window) as i64 - self.received_in(window) as i64;
             lost.push(missing.max(0) as u64);
         }
         // After the last window frames still arrive; the account, made when nothing moved any more, has the end.

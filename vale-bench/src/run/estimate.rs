@@ -4,12 +4,14 @@ use super::arm::{Arm, Cell};
 use crate::goals::Method;
 use crate::search::Goal;
 use crate::searching::AT_FOUND;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Between trials: engines are prepared, and what is on its way arrives.
 const BETWEEN: Duration = Duration::from_millis(500);
-/// Bringing up a lab with guests, until one has been.
+/// Bringing up a lab with two guests, and so much more for each beyond them, until one has been.
 const BOOT: Duration = Duration::from_secs(8);
+const BOOT_EACH: Duration = Duration::from_secs(3);
 /// The same without guests.
 const START: Duration = Duration::from_secs(1);
 
@@ -23,8 +25,8 @@ const BURSTS: Duration = Duration::from_secs(2);
 /// What bringing up has taken.
 #[derive(Debug, Default)]
 pub(super) struct Estimate {
-    with_guests: Seen,
-    without: Seen,
+    /// By the number of guests.
+    by_guests: BTreeMap<usize, Seen>,
 }
 
 #[derive(Debug, Default)]
@@ -42,18 +44,19 @@ impl Seen {
 impl Estimate {
     /// A lab of `arm` was brought up, and ended, in this time.
     pub(super) fn brought_up(&mut self, arm: &Arm, took: Duration) {
-        let seen = if arm.topology.vms() > 0 { &mut self.with_guests } else { &mut self.without };
+        let seen = self.by_guests.entry(arm.topology.vms()).or_default();
         seen.times += 1;
         seen.together += took;
     }
 
     /// Bringing `arm` up once more.
     pub(super) fn bring_up(&self, arm: &Arm) -> Duration {
-        if arm.topology.vms() > 0 {
-            self.with_guests.mean().unwrap_or(BOOT)
-        } else {
-            self.without.mean().unwrap_or(START)
-        }
+        let guests = arm.topology.vms();
+        let guess = match guests {
+            0 => START,
+            _ => BOOT + BOOT_EACH * u32::try_from(guests.saturating_sub(2)).unwrap_or(u32::MAX),
+        };
+        self.by_guests.get(&guests).and_then(Seen::mean).unwrap_or(guess)
     }
 
     /// One trial, or the searches of one cell.

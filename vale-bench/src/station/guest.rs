@@ -1,6 +1,6 @@
 //! A station in a guest: its machine, and the engine that its agent runs.
 
-use super::{Phase, Station};
+use super::{Phase, Station, StationReport};
 use crate::cost;
 use crate::dataplane::LabPort;
 use crate::exit::Fail;
@@ -10,7 +10,7 @@ use guest::wire::{Driver, GuestExtent, Hello, Interface, Reply, Request};
 use netmap_rs::layout::{PortLocation, PortShape};
 use netmap_rs::memory::{Extent, Memory};
 use pktgen::counters::Snapshot;
-use pktgen::spec::{IdlePolicy, PortReport, PortRoles};
+use pktgen::spec::{FwdSpec, IdlePolicy, PortRoles};
 use qemu_ptnet::{RamLayout, SharedRam, Vm};
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
@@ -192,6 +192,10 @@ impl Station for GuestStation {
         self.machine.order("prepare an engine", &Request::Prepare { roles, idle })
     }
 
+    fn forward(&mut self, ports: [usize; 2], specs: [FwdSpec; 2], idle: IdlePolicy) -> Result<(), Fail> {
+        self.machine.order("prepare a forwarder", &Request::Forward { ports, specs, idle })
+    }
+
     fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail> {
         let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
         match self.machine.ask("measure its floor", &Request::Floor { size, idle, length_ms })? {
@@ -229,9 +233,9 @@ impl Station for GuestStation {
         }
     }
 
-    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, Fail> {
+    fn report(&mut self) -> Result<StationReport, Fail> {
         match self.machine.ask("report", &Request::Report)? {
-            Reply::Report { ports, .. } => Ok(ports),
+            Reply::Report { ports, forwarded } => Ok(StationReport { ports, forwarded }),
             _ => Err(self.machine.out_of_turn("report")),
         }
     }

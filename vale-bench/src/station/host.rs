@@ -1,14 +1,14 @@
 //! A station in this process: one thread, which drives all of its ports.
 
-use super::{Phase, Station};
+use super::{Phase, Station, StationReport};
 use crate::cost;
 use crate::exit::Fail;
 use crate::result::ThreadKind;
 use pktgen::counters::{Counters, Snapshot};
-use pktgen::engine::{Engine, EngineError, EngineThread, PortEngine};
+use pktgen::engine::{Engine, EngineError, EngineThread, FwdEngine, PortEngine};
 use pktgen::port::Port;
 use pktgen::ports::lease::{Lease, Shelf};
-use pktgen::spec::{IdlePolicy, PortReport, PortRoles, WorkReport};
+use pktgen::spec::{FwdSpec, IdlePolicy, PortRoles, WorkReport};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,9 +35,20 @@ impl<P: Port + 'static> HostStation<P> {
         HostStation { name: name.to_owned(), cpu, ports, running: None }
     }
 
-    fn lease(&self, port: usize) -> Result<Lease<P>, Fail> {
-        let shelf = self.ports.get(port).and_then(|(shelf, _)| shelf.lease());
-        shelf.ok_or_else(|| Fail::failed(anyhow::anyhow!("port {port} of {} is in use", self.name)))
+    /// A port for an engine, empty, and its counters.
+    fn lease(&self, port: usize) -> Result<(Lease<P>, Arc<Counters>), Fail> {
+        let place = self.ports.get(port);
+        let lease = place.and_then(|(shelf, counters)| Some((shelf.lease()?, counters.clone())));
+        let in_use = || Fail::failed(anyhow::anyhow!("port {port} of {} is in use", self.name));
+        let (mut lease, counters) = lease.ok_or_else(in_use)?;
+        lease.discard_received(1 << 16).map_err(Fail::failed)?;
+        Ok((lease, counters))
+    }
+
+    fn start(&mut self, engine: Engine, ports: Vec<usize>) -> Result<(), Fail> {
+        let engine = EngineThread::spawn(&format!("engine {}", self.name), self.cpu, engine);
+        self.running = Some(Running { engine: engine.map_err(Fail::failed)?, ports });
+        Ok(())
     }
 
     fn not_running(&self) -> Fail {
@@ -61,14 +72,18 @@ impl<P: Port + 'static> Station for HostStation<P> {
     fn prepare(&mut self, roles: Vec<(usize, PortRoles)>, idle: IdlePolicy) -> Result<(), Fail> {
         let mut engine = Engine::new(idle);
         for (port, roles) in &roles {
-            let mut lease = self.lease(*port)?;
-            lease.discard_received(1 << 16).map_err(Fail::failed)?;
-            engine.add(PortEngine::new(lease, roles, self.ports[*port].1.clone()).map_err(Fail::failed)?);
+            let (lease, counters) = self.lease(*port)?;
+            engine.add(PortEngine::new(lease, roles, counters).map_err(Fail::failed)?);
         }
-        let engine = EngineThread::spawn(&format!("engine {}", self.name), self.cpu, engine);
-        let ports = roles.iter().map(|(port, _)| *port).collect();
-        self.running = Some(Running { engine: engine.map_err(Fail::failed)?, ports });
-        Ok(())
+        self.start(engine, roles.iter().map(|(port, _)| *port).collect())
+    }
+
+    fn forward(&mut self, ports: [usize; 2], specs: [FwdSpec; 2], idle: IdlePolicy) -> Result<(), Fail> {
+        let [(left, left_counters), (right, right_counters)] = [self.lease(ports[0])?, self.lease(ports[1])?];
+        let counters = [left_counters.into(), right_counters.into()];
+        let mut engine = Engine::new(idle);
+        engine.add(FwdEngine::new(left, right, &specs, counters).map_err(Fail::failed)?);
+        self.start(engine, Vec::new())
     }
 
     fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail> {
@@ -97,16 +112,18 @@ impl<P: Port + 'static> Station for HostStation<P> {
         healthy.map_err(|e| self.failed(e))
     }
 
-    fn report(&mut self) -> Result<Vec<(usize, PortReport)>, Fail> {
+    fn report(&mut self) -> Result<StationReport, Fail> {
         let Some(mut running) = self.running.take() else { return Err(self.not_running()) };
         let reports = running.engine.finish(ENGINE_DEADLINE).map_err(|e| self.failed(e))?;
-        let reports = running.ports.into_iter().zip(reports);
-        Ok(reports
-            .filter_map(|(port, report)| match report {
-                WorkReport::Port(report) => Some((port, *report)),
-                WorkReport::Fwd(_) => None,
-            })
-            .collect())
+        let mut numbers = running.ports.into_iter();
+        let mut whole = StationReport::default();
+        for report in reports {
+            match report {
+                WorkReport::Port(report) => whole.ports.extend(numbers.next().map(|port| (port, *report))),
+                WorkReport::Fwd(reports) => whole.forwarded.extend(reports),
+            }
+        }
+        Ok(whole)
     }
 
     fn shut_down(&mut self, _deadline: Duration) -> Result<(), Fail> {

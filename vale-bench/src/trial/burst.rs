@@ -39,7 +39,7 @@ pub fn burst(lab: &mut Lab, spec: &TrialSpec, frames: u64, interrupt: &Interrupt
     settle(lab, &before, interrupt)?;
     let elapsed = began.elapsed();
     enter(lab, Phase::StopSend)?;
-    let reports = reports(lab)?;
+    let reports = reports(lab)?.ports;
     let sent = reports.iter().filter_map(|report| report.tx.as_ref()).map(|tx| tx.sent).sum();
     let received = reports.iter().filter_map(|report| report.rx.as_ref()).map(|rx| rx.received - rx.foreign);
     Ok(Burst { sent, received: received.sum(), elapsed })

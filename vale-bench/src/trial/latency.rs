@@ -4,7 +4,7 @@
 //! port's engine; so it goes where the load goes. Probes follow a schedule that does not wait for their echoes, and
 //! are timed from when they were due as well as from when they left. All times are the sender's clock.
 
-use super::{TrialSpec, addressing, enter, moved, pass, prepare, reports, sender, settle, snapshots};
+use super::{TrialSpec, addressing, ends, enter, moved, pass, prepare, reports, sender, settle, snapshots};
 use crate::dataplane::Lab;
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
@@ -123,7 +123,8 @@ impl Probes<'_> {
         for &(i, flow) in &self.flows {
             let mut addressing = addressing(lab, flow, 1);
             // The addresses of the load's first flow.
-            let _ = self.spec.load.traffic(&mut addressing, i, &lab.ports[flow.from], &lab.ports[flow.to]);
+            let to = lab.topology.first_hop(flow);
+            let _ = self.spec.load.traffic(&mut addressing, i, &lab.ports[flow.from], &lab.ports[to]);
             roles[flow.from].ping = Some(PingSpec {
                 stream: i as u16 + 1,
                 size: self.size(),
@@ -216,15 +217,19 @@ impl Probes<'_> {
         enter(lab, Phase::Receive)?;
         enter(lab, Phase::Send)?;
         pass(lab, Instant::now() + settling, self.interrupt, |_| {})?;
-        let received =
-            |lab: &Lab| snapshots(lab).iter().map(|s| s.rx_frames.saturating_sub(s.echoes)).sum::<u64>();
+        let received = |lab: &Lab| {
+            let snapshots = snapshots(lab);
+            ends(lab)
+                .map(|port| snapshots[port].rx_frames.saturating_sub(snapshots[port].echoes))
+                .sum::<u64>()
+        };
         let (began, first) = (Instant::now(), received(lab));
         pass(lab, began + self.length, self.interrupt, |_| {})?;
         let (elapsed, last) = (began.elapsed(), received(lab));
         enter(lab, Phase::StopSend)?;
         settle(lab, &before, self.interrupt)?;
         let mpps = last.saturating_sub(first) as f64 / elapsed.as_secs_f64().max(1e-9) / 1e6;
-        Ok((reports(lab)?, mpps))
+        Ok((reports(lab)?.ports, mpps))
     }
 }
 

@@ -54,7 +54,7 @@ struct Sample {
 
 fn received(trial: &Trial) -> Vec<Sample> {
     let samples = trial.windows.iter().map(|window| {
-        let frames: f64 = window.ports.iter().map(|port| port.rx_frames as f64).sum();
+        let frames = trial.received_in(window) as f64;
         let whole = window.end_ns.saturating_sub(window.start_ns) as f64;
         Sample { start_ns: window.start_ns, end_ns: window.end_ns, part: frames, whole }
     });
@@ -67,7 +67,7 @@ fn lost(trial: &Trial) -> Vec<Sample> {
     let samples = by_window.map(|(window, until)| {
         let part = until.saturating_sub(before) as f64;
         before = until;
-        let whole: f64 = window.ports.iter().map(|port| port.tx_frames as f64).sum();
+        let whole = trial.sent_in(window) as f64;
         Sample { start_ns: window.start_ns, end_ns: window.end_ns, part, whole }
     });
     samples.collect()
