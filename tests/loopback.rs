@@ -55,7 +55,8 @@ fn every_frame_of_a_chain_is_accounted_for_hop_by_hop() {
     assert_eq!((trial.scenario.as_str(), trial.vms, trial.ports.len()), ("loopback", 2, 6));
     assert_eq!(trial.dataplane.parameters["segments"], "3");
     let names: Vec<&str> = trial.ports.iter().map(|port| port.name.as_str()).collect();
-    let expected = ["vale0:host.0", "vale2:host.1", "vale0:vm1.0", "vale1:vm1.1", "vale1:vm2.0", "vale2:vm2.1"];
+    let expected =
+        ["vale0:host.0", "vale2:host.1", "vale0:vm1.0", "vale1:vm1.1", "vale1:vm2.0", "vale2:vm2.1"];
     assert_eq!(names, expected);
     assert_eq!(trial.throughput.directions.len(), 1);
     // From each port to the next on its switch: what was taken was delivered or dropped, and nothing was flooded.

@@ -116,7 +116,7 @@ fn each_need_is_told_on_its_own() {
 fn only_what_exists_is_offered() {
     let offered: Vec<_> =
         diagnose(&complete()).abilities.into_iter().map(|a| (a.dataplane, a.scenario)).collect();
-    let scenarios = ["p2p", "p2v", "v2p", "v2v"];
+    let scenarios = ["p2p", "p2v", "v2p", "v2v", "loopback"];
     let all = registry::all();
     let all = all.iter().flat_map(|plane| scenarios.map(|scenario| (plane.name().to_owned(), scenario)));
     assert_eq!(offered, all.collect::<Vec<_>>());
