@@ -3,7 +3,7 @@
 mod fixture;
 
 use fixture::{Bench, GUESTS_DEADLINE, keeps_to};
-use vale_bench::result::{Accelerator, Direction, Warning};
+use vale_bench::result::{Accelerator, Direction, Trial, Warning};
 
 #[test]
 fn between_host_and_guest_frames_go_either_way() {
@@ -74,6 +74,32 @@ fn four_guests_three_sizes_both_ways_and_round_trips() {
         assert_eq!(pinged, 4);
     }
     bench.run("show r.json --format markdown").succeeds().prints("| 1518 |");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn one_guest_to_all_others_and_all_to_one() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let line = "v2v --vms 3 --accel tcg --duration 500ms --warmup 300ms --pattern";
+    let kept = bench.measure_within(&format!("{line} one-to-many"), GUESTS_DEADLINE);
+    let trial = kept.adds_up().trial();
+    assert_eq!((trial.scenario.as_str(), trial.vms), ("v2v-one-to-many", 3));
+    let ends = |t: &Trial| {
+        t.throughput.directions.iter().map(|d| format!("{} to {}", d.from, d.to)).collect::<Vec<_>>()
+    };
+    assert_eq!(ends(trial), ["vale0:vm1 to vale0:vm2", "vale0:vm1 to vale0:vm3"]);
+    // It sends to each in turn.
+    let delivered = |port: usize| {
+        let counters = &trial.ports[port].counters;
+        counters["rx_frames"] + counters["drop_rx_full"]
+    };
+    let (one, other) = (delivered(1) as f64, delivered(2) as f64);
+    assert!((one - other).abs() <= 0.01 * one + 1024.0, "{one} and {other}");
+    let kept = bench.measure_within(&format!("{line} many-to-one --rate 5k"), GUESTS_DEADLINE);
+    let trial = kept.adds_up().trial();
+    assert_eq!(ends(trial), ["vale0:vm1 + vale0:vm2 to vale0:vm3"]);
+    assert_eq!(trial.ports[2].roles.rx.as_ref().unwrap().streams.len(), 2);
+    keeps_to(trial, 1e4);
     bench.leaves_nothing_behind();
 }
 

@@ -166,12 +166,25 @@ pub struct FwdSpec {
 pub struct PortRoles {
     /// Send.
     pub tx: Option<TxSpec>,
+    /// Send further streams beside `tx`, each in its turn: one port with several receivers.
+    #[serde(default)]
+    pub more_tx: Vec<TxSpec>,
     /// Receive.
     pub rx: Option<RxSpec>,
     /// Measure round trips.
     pub ping: Option<PingSpec>,
     /// Echo.
     pub pong: Option<PongSpec>,
+}
+
+impl PortRoles {
+    /// Also sends this.
+    pub fn add_tx(&mut self, spec: TxSpec) {
+        match &self.tx {
+            None => self.tx = Some(spec),
+            Some(_) => self.more_tx.push(spec),
+        }
+    }
 }
 
 /// What the tx role did.
@@ -191,6 +204,25 @@ pub struct TxReport {
     pub late: u64,
     /// Paced runs: how well the schedule was kept.
     pub pacing: Option<Box<PacingReport>>,
+}
+
+impl TxReport {
+    /// Adds what another sender of the same port did at the same time.
+    pub fn merge(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.bytes += other.bytes;
+        self.full += other.full;
+        self.unsent += other.unsent;
+        self.elapsed_ns = self.elapsed_ns.max(other.elapsed_ns);
+        self.late += other.late;
+        match (&mut self.pacing, other.pacing) {
+            (Some(pacing), Some(other)) => {
+                // Histograms that cannot be read are left out; counts are kept.
+                let _ = pacing.merge(&other);
+            }
+            (pacing, other) => *pacing = pacing.take().or(other),
+        }
+    }
 }
 
 /// How well a paced sender kept its schedule. Histograms are HDR, V2 encoding (not deflated), base64, in nanoseconds;
@@ -456,6 +488,7 @@ mod tests {
                     settle_ms: 2,
                 }),
                 pong: None,
+                more_tx: Vec::new(),
             });
         }
         for rewrite in [Rewrite::Keep, Rewrite::Swap, Rewrite::Set { dst: [1; 6], src: [2; 6] }] {

@@ -92,8 +92,8 @@ pub struct Cli {
 pub enum Command {
     /// Measure VM to VM: pairs of guests on one switch
     ///
-    /// Boots the guests, gives each a port of one switch, and lets the first of every two send to the second
-    /// (or both ways with --bidir). The rate is the receivers'. A trial is made for every size, dataplane and
+    /// Boots the guests, gives each a port of one switch, and lets the first of every two send to the second, one to
+    /// all others, or all to one (--pattern; both ways with --bidir). The rate is the receivers'. A trial is made for every size, dataplane and
     /// repetition, interleaved.
     V2v(Box<V2vArgs>),
     /// Measure host port to host port: pairs of ports on one switch

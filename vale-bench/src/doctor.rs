@@ -234,7 +234,12 @@ fn program(name: &'static str, found: &Option<std::path::PathBuf>, advice: &str)
 
 /// The smallest topology of each scenario.
 fn scenarios() -> impl Iterator<Item = Topology> {
-    let with_guests = [scenario::p2v(1), scenario::v2p(1), scenario::v2v(2), scenario::loopback(1)];
+    let with_guests = [
+        scenario::p2v(1),
+        scenario::v2p(1),
+        scenario::v2v(2, scenario::Pattern::Pairs),
+        scenario::loopback(1),
+    ];
     std::iter::once(scenario::p2p(1)).chain(with_guests.into_iter().flatten())
 }
 

@@ -11,7 +11,7 @@ mod v2v;
 pub use loopback::loopback;
 pub use p2p::p2p;
 pub use p2v::{p2v, v2p};
-pub use v2v::v2v;
+pub use v2v::{Pattern, v2v};
 
 use crate::cli::VmArgs;
 use crate::dataplane::Wanted;

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 pub use latency::LatencyPlan;
 pub use roles::teach;
-use roles::{Reports, addressing, enter, prepare, reports, sender, snapshots};
+use roles::{Reports, addressing, enter, part, prepare, reports, sender, shared_by, snapshots};
 
 /// What to measure in a trial.
 #[derive(Debug, Clone)]
@@ -153,12 +153,13 @@ pub fn run(
     progress: &Progress,
 ) -> Result<result::Trial, Fail> {
     let measured = throughput(lab, spec, interrupt, progress)?;
-    let directions = spec.flows.iter().map(|flow| {
-        let (a, b) = (&measured.first[flow.to], &measured.last[flow.to]);
+    let directions = receivers(&spec.flows).into_iter().map(|(to, from)| {
+        let (a, b) = (&measured.first[to], &measured.last[to]);
         let (frames, bytes) = (b.rx_frames - a.rx_frames, b.rx_bytes - a.rx_bytes);
+        let from: Vec<&str> = from.into_iter().map(|port| lab.ports[port].name.as_str()).collect();
         DirectionThroughput {
-            from: lab.ports[flow.from].name.clone(),
-            to: lab.ports[flow.to].name.clone(),
+            from: from.join(" + "),
+            to: lab.ports[to].name.clone(),
             received_frames: frames,
             received_bytes: bytes,
             rates: Rates::new(frames, bytes, measured.elapsed_ns),
@@ -168,8 +169,7 @@ pub fn run(
     let mut warnings = Vec::new();
     let latency = match &spec.latency {
         Some(plan) => {
-            let found =
-                throughput.directions.iter().map(|direction| direction.rates.rate_mpps * 1e6).collect();
+            let found = found_pps(spec, &throughput);
             latency::measure(lab, spec, plan, found, (interrupt, progress), &mut warnings)?
         }
         None => latency::Latencies::default(),
@@ -219,6 +219,28 @@ pub fn run(
     })
 }
 
+/// Each receiver once, with those who send to it.
+fn receivers(flows: &[Flow]) -> Vec<(usize, Vec<usize>)> {
+    let mut receivers: Vec<(usize, Vec<usize>)> = Vec::new();
+    for &Flow { from, to } in flows {
+        match receivers.iter_mut().find(|(known, _)| *known == to) {
+            Some((_, senders)) => senders.push(from),
+            None => receivers.push((to, vec![from])),
+        }
+    }
+    receivers
+}
+
+/// What arrived of each flow in frames a second; flows with one receiver are taken to have equal parts of it.
+fn found_pps(spec: &TrialSpec, throughput: &Throughput) -> Vec<f64> {
+    let receivers = receivers(&spec.flows);
+    let of_flow = |flow: &Flow| {
+        let at = receivers.iter().position(|(to, _)| *to == flow.to)?;
+        Some(throughput.directions[at].rates.rate_mpps * 1e6 / receivers[at].1.len() as f64)
+    };
+    spec.flows.iter().map(|flow| of_flow(flow).unwrap_or(0.0)).collect()
+}
+
 fn throughput(
     lab: &mut Lab,
     spec: &TrialSpec,
@@ -227,7 +249,8 @@ fn throughput(
 ) -> Result<Measured, Fail> {
     let mut roles = vec![PortRoles::default(); lab.ports.len()];
     for (i, &flow) in spec.flows.iter().enumerate() {
-        roles[flow.from].tx = Some(sender(lab, spec, &spec.load, i, spec.rate));
+        let rate = part(spec.rate, shared_by(spec, i));
+        roles[flow.from].add_tx(sender(lab, spec, &spec.load, i, rate));
     }
     // Every port receives, so that what a switch sends astray is seen.
     for roles in &mut roles {
@@ -384,11 +407,15 @@ fn judge(
 
 /// Receivers that dropped frames for want of room although less than the maximum was offered.
 fn pauses(lab: &Lab, spec: &TrialSpec, measured: &Measured, offered_pps: f64) -> Vec<Warning> {
-    let paused = spec.flows.iter().filter_map(|flow| {
-        let dropped = measured.counters[flow.to].get("drop_rx_full").is_some_and(|&n| n > 0);
-        let pause_ns = measured.reports.ports[flow.to].longest_pause_ns;
-        let frames = (pause_ns as f64 / 1e9 * offered_pps) as u64;
-        let port = || lab.ports[flow.to].name.clone();
+    let paused = receivers(&spec.flows).into_iter().filter_map(|(to, from)| {
+        let dropped = measured.counters[to].get("drop_rx_full").is_some_and(|&n| n > 0);
+        let pause_ns = measured.reports.ports[to].longest_pause_ns;
+        let of_sender = |&sender: &usize| {
+            1.0 / spec.flows.iter().filter(|flow| flow.from == sender).count().max(1) as f64
+        };
+        let senders: f64 = from.iter().map(of_sender).sum();
+        let frames = (pause_ns as f64 / 1e9 * offered_pps * senders) as u64;
+        let port = || lab.ports[to].name.clone();
         dropped.then(|| Warning::ReceiverPaused { port: port(), pause_us: pause_ns / 1000, frames })
     });
     paused.collect()

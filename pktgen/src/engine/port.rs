@@ -16,7 +16,10 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct PortEngine<P> {
     port: P,
-    tx: Option<Tx>,
+    /// Senders; of several each has its turn.
+    tx: Vec<Tx>,
+    /// Whose turn it is, of several.
+    turn: usize,
     rx: Option<Rx>,
     ping: Option<Ping>,
     pong: Option<Pong>,
@@ -89,8 +92,9 @@ enum Receiver {
 impl<P: Port> PortEngine<P> {
     /// `port` with `roles`, publishing to `counters`, which start from 0. Refuses what the roles refuse.
     pub fn new(port: P, roles: &PortRoles, counters: impl Into<Shared>) -> Result<Self, Error> {
-        let tx = roles.tx.as_ref().map(|spec| Tx::new(spec, port.info())).transpose()?;
-        Self::with_sender(port, tx, roles, counters)
+        let specs = roles.tx.iter().chain(&roles.more_tx);
+        let tx = specs.map(|spec| Tx::new(spec, port.info())).collect::<Result<_, _>>()?;
+        Self::with_senders(port, tx, roles, counters)
     }
 
     /// As [`PortEngine::new`], with a sender that has been made, instead of the one in `roles`.
@@ -100,11 +104,21 @@ impl<P: Port> PortEngine<P> {
         roles: &PortRoles,
         counters: impl Into<Shared>,
     ) -> Result<Self, Error> {
+        Self::with_senders(port, tx.into_iter().collect(), roles, counters)
+    }
+
+    fn with_senders(
+        port: P,
+        tx: Vec<Tx>,
+        roles: &PortRoles,
+        counters: impl Into<Shared>,
+    ) -> Result<Self, Error> {
         let counters = counters.into();
         counters.reset();
         let info = port.info();
         Ok(Self {
             tx,
+            turn: 0,
             rx: roles.rx.as_ref().map(Rx::new).transpose()?,
             ping: roles.ping.as_ref().map(|spec| Ping::new(spec, info)).transpose()?,
             pong: roles.pong.as_ref().map(|spec| Pong::new(spec, info)).transpose()?,
@@ -157,9 +171,7 @@ impl<P: Port> PortEngine<P> {
             rx_foreign: self.unclaimed,
             ..Snapshot::default()
         };
-        if let Some(tx) = &self.tx {
-            tx.add_to(&mut total);
-        }
+        self.tx.iter().for_each(|tx| tx.add_to(&mut total));
         if let Some(rx) = &self.rx {
             rx.add_to(&mut total);
         }
@@ -175,7 +187,7 @@ impl<P: Port> PortEngine<P> {
     /// Receives, answers and sends probes. Returns the frames moved.
     fn receive(&mut self, now_ns: u64) -> Result<u32, PortError> {
         let Self { port, written, .. } = self;
-        let wanted = self.tx.is_some();
+        let wanted = !self.tx.is_empty();
         let mut port = Noted { port, written, wanted };
         let mut moved = match (&mut self.rx, &mut self.ping, &mut self.pong) {
             (None, None, None) => 0,
@@ -189,17 +201,41 @@ impl<P: Port> PortEngine<P> {
         if let Some(ping) = &mut self.ping {
             moved += ping.send(&mut port, now_ns)?;
         }
-        if let Some(tx) = self.tx.as_mut().filter(|_| !self.written.is_empty()) {
-            if self.written.len() == self.written.capacity() {
-                tx.forget_buffers();
+        if !self.written.is_empty() {
+            let all = self.written.len() == self.written.capacity();
+            for tx in &mut self.tx {
+                if all {
+                    tx.forget_buffers();
+                }
+                self.written.iter().for_each(|&key| tx.forget_buffer(key));
             }
-            self.written.drain(..).for_each(|key| tx.forget_buffer(key));
+            self.written.clear();
         }
         Ok(moved)
     }
 
+    /// Each sender in its turn. Returns the frames sent, and whether a ring was too full for one of them.
+    fn send(&mut self, now_ns: u64) -> Result<(u32, bool), PortError> {
+        let (mut moved, mut full) = (0, false);
+        let count = self.tx.len();
+        for i in 0..count {
+            let at = (self.turn + i) % count;
+            let sent = self.tx[at].step(&mut self.port, now_ns)?;
+            full |= self.tx[at].blocked();
+            moved += sent;
+            if sent > 0 && count > 1 {
+                // What it wrote to is not what the others left there.
+                let others = self.tx.iter_mut().enumerate().filter(|(other, _)| *other != at);
+                others.for_each(|(_, tx)| tx.forget_buffers());
+            }
+        }
+        // So that of a ring that is always full each gets its part.
+        self.turn = if self.turn + 1 < count { self.turn + 1 } else { 0 };
+        Ok((moved, full))
+    }
+
     fn interest(&self) -> Interest {
-        let blocked = self.tx.as_ref().is_some_and(Tx::blocked)
+        let blocked = self.tx.iter().any(Tx::blocked)
             || self.ping.as_ref().is_some_and(Ping::blocked)
             || self.pong.as_ref().is_some_and(Pong::blocked);
         let receives = self.rx.is_some() || self.ping.is_some() || self.pong.is_some();
@@ -256,10 +292,11 @@ impl<P: Port> Work for PortEngine<P> {
         self.phase = phase;
         let sending = phase == Phase::Send;
         self.looked_ns = if sending { now_ns } else { 0 };
-        if let Some(tx) = &mut self.tx {
+        for (i, tx) in self.tx.iter_mut().enumerate() {
             match phase {
                 Phase::Send => tx.start(now_ns),
-                Phase::Stop => tx.finish(&mut self.port)?,
+                // The port does not tell whose frames it still has: the first one's report is of all.
+                Phase::Stop if i == 0 => tx.finish(&mut self.port)?,
                 _ => tx.stop(),
             }
         }
@@ -276,11 +313,8 @@ impl<P: Port> Work for PortEngine<P> {
             self.looked_ns = now_ns;
         }
         let mut moved = self.receive(now_ns)?;
-        let mut full = false;
-        if let Some(tx) = &mut self.tx {
-            moved += tx.step(&mut self.port, now_ns)?;
-            full = tx.blocked();
-        }
+        let (sent, full) = self.send(now_ns)?;
+        moved += sent;
         self.heartbeat += 1;
         if moved > 0 || full {
             self.counters.publish(&self.totals());
@@ -292,9 +326,9 @@ impl<P: Port> Work for PortEngine<P> {
 
     fn next_ns(&self) -> Option<u64> {
         // A blocked sender waits for the ring, not for its schedule.
-        let tx = self.tx.as_ref().filter(|tx| !tx.blocked()).and_then(Tx::next_ns);
+        let tx = self.tx.iter().filter(|tx| !tx.blocked()).filter_map(Tx::next_ns);
         let ping = self.ping.as_ref().filter(|ping| !ping.blocked()).and_then(Ping::next_ns);
-        tx.into_iter().chain(ping).min()
+        tx.chain(ping).min()
     }
 
     /// An eighth of the smaller ring: a sender's burst and a receiver's backlog then stay far from its end.
@@ -311,12 +345,16 @@ impl<P: Port> Work for PortEngine<P> {
     }
 
     fn done(&self) -> bool {
-        self.tx.as_ref().is_none_or(Tx::done) && self.ping.as_ref().is_none_or(Ping::done)
+        self.tx.iter().all(Tx::done) && self.ping.as_ref().is_none_or(Ping::done)
     }
 
     fn report(&mut self) -> WorkReport {
+        let tx = self.tx.iter().map(Tx::report).reduce(|mut all, one| {
+            all.merge(one);
+            all
+        });
         WorkReport::Port(Box::new(PortReport {
-            tx: self.tx.as_ref().map(Tx::report),
+            tx,
             rx: self.rx.as_mut().map(Rx::report),
             ping: self.ping.as_ref().map(Ping::report),
             pong: self.pong.as_ref().map(Pong::report),

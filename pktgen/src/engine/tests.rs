@@ -123,6 +123,54 @@ fn two_threads_in_both_directions_lose_nothing() {
 }
 
 #[test]
+fn several_senders_of_one_port_take_turns_and_keep_their_numbers_apart() {
+    let (a, b) = pair(128, 2048);
+    let counters: [Arc<Counters>; 2] = Default::default();
+    let mut roles = PortRoles { ping: ping(Some(50)), ..Default::default() };
+    for stream in 1..=3 {
+        roles.add_tx(tx(stream, Rate::Max, Some(10_000)).unwrap());
+    }
+    assert_eq!((roles.tx.as_ref().unwrap().stream, roles.more_tx.len()), (1, 2));
+    let receiver = PortRoles {
+        rx: Some(RxSpec { burst: 64 }),
+        pong: Some(PongSpec { burst: 64 }),
+        ..Default::default()
+    };
+    let mut side = start(POLICY, vec![member(a, roles, &counters[0]), member(b, receiver, &counters[1])]);
+    side.advance(Phase::Receive);
+    side.advance(Phase::Send);
+    side.until("all frames", || side.0.done() && counters[1].snapshot().rx_frames == 30_050);
+    let reports = side.stop();
+    let (sent, received) = (reports[0].tx.as_ref().unwrap(), reports[1].rx.as_ref().unwrap());
+    assert_eq!((sent.sent, sent.bytes, sent.unsent), (30_000, 30_000 * 64, 0));
+    // In its buffers lay what another sender wrote, or a probe; no frame is another's.
+    assert_eq!((received.received, received.foreign, received.corrupt), (30_000, 0, 0));
+    let mut streams = received.streams.clone();
+    streams.sort_by_key(|stream| stream.stream);
+    let whole =
+        |stream| StreamReport { stream, received: 10_000, last_seq: 9_999, ..StreamReport::default() };
+    assert_eq!(streams, [1, 2, 3].map(whole));
+}
+
+#[test]
+fn senders_of_one_port_share_its_load() {
+    let (a, b) = pair(128, 2048);
+    let counters: [Arc<Counters>; 2] = Default::default();
+    let mut roles = PortRoles::default();
+    for stream in 1..=2 {
+        roles.add_tx(tx(stream, Rate::Pps(20_000.0), Some(2_000)).unwrap());
+    }
+    let receiver = PortRoles { rx: Some(RxSpec { burst: 64 }), ..Default::default() };
+    let mut side = start(POLICY, vec![member(a, roles, &counters[0]), member(b, receiver, &counters[1])]);
+    side.advance(Phase::Receive);
+    side.advance(Phase::Send);
+    side.until("all frames", || side.0.done() && counters[1].snapshot().rx_frames == 4_000);
+    let reports = side.stop();
+    let pacing = reports[0].tx.as_ref().unwrap().pacing.as_ref().unwrap();
+    assert_eq!(pacing.asked_pps, 40_000.0);
+}
+
+#[test]
 fn one_thread_drives_both_ends_and_probes_pass_among_the_load() {
     let (a, b) = pair(128, 2048);
     let counters: [Arc<Counters>; 2] = Default::default();

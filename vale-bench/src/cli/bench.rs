@@ -12,6 +12,7 @@ use super::vhost::{GuestDriverChoice, GuestMemory, VhostArgs, guest_memory};
 use super::{FormatChoice, SearchArgs, values};
 use crate::exit::Fail;
 use crate::result::Direction;
+use crate::scenario::Pattern;
 use crate::units::{
     CpuList, SizeList, check_frame_size, parse_cpus, parse_duration, parse_positive_duration, parse_rate,
     parse_sizes,
@@ -26,12 +27,22 @@ Examples:
                  --out r.json
   vale-bench v2v --rate 100k --duration 60  a load below saturation
   vale-bench v2v --size 64:7,570:4,1518:1 --flows 1000 --flow-order zipf
+  vale-bench v2v --vms 4 --pattern many-to-one --flows 100
   vale-bench v2v --latency-at 10,50,99      round trips inside a load")]
 pub struct V2vArgs {
-    /// Guests, an even number: every two make a pair
+    /// Guests; in pairs their number is even
     #[arg(long, value_name = "N", default_value = "2", value_parser = values::guests,
         help_heading = "What to measure")]
     pub vms: u32,
+    /// Who sends to whom
+    #[arg(
+        long,
+        value_enum,
+        value_name = "PATTERN",
+        default_value = "pairs",
+        help_heading = "What to measure"
+    )]
+    pub pattern: Pattern,
     /// Options of every benchmark.
     #[command(flatten)]
     pub bench: BenchArgs,

@@ -41,7 +41,7 @@ fn the_line_of_the_acceptance_test() {
 #[test]
 fn bad_benchmark_options_get_sentences() {
     for (line, sentence) in [
-        ("vale-bench v2v --vms 3", "must be even"),
+        ("vale-bench v2v --vms 1", "two at least"),
         ("vale-bench v2v --vms 0", "needs guests"),
         ("vale-bench v2v --dataplane uvale,nosuch", "there is no dataplane \"nosuch\"; there is uvale"),
         ("vale-bench v2v --size 12", "too small"),

@@ -207,10 +207,7 @@ pub(super) fn guests(text: &str) -> Result<u32, String> {
     const GUESTS_MAX: u32 = 254;
     match text.parse::<u32>() {
         Err(_) => Err(format!("{text:?} is not a number of guests")),
-        Ok(0) => Err("v2v needs guests: two for each pair".into()),
-        Ok(odd) if odd % 2 == 1 => {
-            Err(format!("v2v pairs guests, so their number must be even; {odd} leaves one alone"))
-        }
+        Ok(0 | 1) => Err("v2v needs guests: two at least".into()),
         Ok(many) if many > GUESTS_MAX => Err(format!("a switch has at most {GUESTS_MAX} ports")),
         Ok(guests) => Ok(guests),
     }
@@ -379,7 +376,8 @@ mod tests {
     fn names_and_numbers() {
         assert_eq!(guests("2"), Ok(2));
         assert!(guests("0").unwrap_err().contains("needs guests"));
-        assert!(guests("3").unwrap_err().contains("even"));
+        assert!(guests("1").unwrap_err().contains("two at least"));
+        assert_eq!(guests("3"), Ok(3));
         assert!(guests("256").unwrap_err().contains("at most 254"));
         assert!(guests("-2").unwrap_err().contains("not a number"));
         assert_eq!(switch_name("vale0"), Ok("vale0".into()));

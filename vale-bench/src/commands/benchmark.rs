@@ -24,7 +24,9 @@ impl<'a> Benchmark<'a> {
             topology.map(|topology| Benchmark { topology, bench, vm: Some(vm), output })
         };
         Some(match command {
-            Command::V2v(a) => with_guests(scenario::v2v(a.vms as usize), &a.bench, &a.vm, &a.output),
+            Command::V2v(a) => {
+                with_guests(scenario::v2v(a.vms as usize, a.pattern), &a.bench, &a.vm, &a.output)
+            }
             Command::P2v(a) => with_guests(scenario::p2v(a.vms as usize), &a.bench, &a.vm, &a.output),
             Command::V2p(a) => with_guests(scenario::v2p(a.vms as usize), &a.bench, &a.vm, &a.output),
             Command::Loopback(a) => {

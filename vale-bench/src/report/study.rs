@@ -156,6 +156,8 @@ impl<'a> Panel<'a> {
 pub(super) fn scenario(name: &str) -> String {
     let words = match name {
         "v2v" => "VM to VM",
+        "v2v-one-to-many" => "One VM to all others",
+        "v2v-many-to-one" => "All VMs to one",
         "p2p" => "Host port to host port",
         "p2v" => "Host port to VM",
         "v2p" => "VM to host port",

@@ -61,7 +61,7 @@ impl Rates {
 /// What one receiver got of one sender.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DirectionThroughput {
-    /// Name of the sending port.
+    /// Name of the sending port; of all that send to one receiver, with ` + ` between them.
     pub from: String,
     /// Name of the receiving port.
     pub to: String,

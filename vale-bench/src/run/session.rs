@@ -27,6 +27,7 @@ use crate::rundir::RunDir;
 use crate::searching;
 use crate::stats::Random;
 use crate::trial::{self, LatencyPlan, TrialSpec};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// Most frames a batch.
@@ -177,7 +178,9 @@ impl<'a> Session<'a> {
 
     fn has_search(&self, index: usize, cell: &Cell, method: &Method, repeat: u32) -> bool {
         let arm = &self.slots[index].arm;
-        let senders = arm.topology.flows(cell.bench.bidir).len() as u32;
+        let senders: BTreeSet<usize> =
+            arm.topology.flows(cell.bench.bidir).iter().map(|flow| flow.from).collect();
+        let senders = senders.len() as u32;
         self.document.searches.iter().any(|record| {
             record.scenario == arm.topology.scenario
                 && record.dataplane.name == arm.plane.name()

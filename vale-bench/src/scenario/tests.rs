@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 #[test]
 fn v2v_pairs_neighbours() {
-    let t = v2v(4).unwrap();
+    let t = v2v(4, Pattern::Pairs).unwrap();
     assert_eq!((t.vms(), t.ports(), t.segment_count()), (4, 4, 1));
     assert_eq!(t.flows(false), [Flow { from: 0, to: 1 }, Flow { from: 2, to: 3 }]);
     assert_eq!(t.flows(true).len(), 4);
@@ -17,7 +17,7 @@ fn v2v_pairs_neighbours() {
 #[test]
 fn odd_and_impossible_numbers_of_machines_are_refused() {
     for n in [0, 1, 3, 256] {
-        assert_eq!(v2v(n).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(v2v(n, Pattern::Pairs).unwrap_err().exit(), Exit::Usage);
     }
 }
 
@@ -74,8 +74,25 @@ fn a_chain_has_a_switch_for_every_hop_and_leads_back_to_the_host() {
 
 #[test]
 fn a_port_with_several_partners_is_none_of_a_pair() {
-    let mut t = v2v(4).unwrap();
+    let mut t = v2v(4, Pattern::Pairs).unwrap();
     t.flows[1].to = 1;
     assert_eq!(t.pairs("testpmd").unwrap_err().exit(), Exit::Usage);
     assert_eq!(t.peer(0), None, "three others share its switch");
+}
+
+#[test]
+fn one_sends_to_all_others_or_all_to_one() {
+    let flow = |from, to| Flow { from, to };
+    let t = v2v(3, Pattern::OneToMany).unwrap();
+    assert_eq!((t.scenario, t.vms()), ("v2v-one-to-many", 3));
+    assert_eq!(t.flows(true), [flow(0, 1), flow(0, 2), flow(1, 0), flow(2, 0)]);
+    let t = v2v(3, Pattern::ManyToOne).unwrap();
+    assert_eq!((t.scenario, t.flows(false)), ("v2v-many-to-one", vec![flow(0, 2), flow(1, 2)]));
+    assert!(t.pairs("testpmd").unwrap_err().to_string().contains("v2v-many-to-one has a port with several"));
+    for pattern in [Pattern::OneToMany, Pattern::ManyToOne] {
+        assert_eq!(v2v(2, pattern).unwrap().flows, [flow(0, 1)]);
+        for n in [0, 1, 255] {
+            assert_eq!(v2v(n, pattern).unwrap_err().exit(), Exit::Usage);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pktgen::spec::{PortRoles, Rate, RxSpec, TxSpec};
 
-use super::{TrialSpec, enter, moved, prepare, reports, sender, settle};
+use super::{TrialSpec, enter, moved, prepare, reports, sender, settle, shared_by};
 use crate::dataplane::Lab;
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
@@ -26,7 +26,11 @@ pub fn burst(lab: &mut Lab, spec: &TrialSpec, frames: u64, interrupt: &Interrupt
     let mut roles = vec![PortRoles::default(); lab.ports.len()];
     for (i, flow) in spec.flows.iter().enumerate() {
         let tx = sender(lab, spec, &spec.load, i, Rate::Max);
-        roles[flow.from].tx = Some(TxSpec { count: Some(frames), ..tx });
+        // Of a port with several receivers each gets a part; the first the odd frames too.
+        let flows = u64::from(shared_by(spec, i));
+        let first = spec.flows.iter().position(|other| other.from == flow.from) == Some(i);
+        let count = frames / flows + if first { frames % flows } else { 0 };
+        roles[flow.from].add_tx(TxSpec { count: Some(count), ..tx });
     }
     for roles in &mut roles {
         roles.rx = Some(RxSpec { burst: spec.burst.max(256) });

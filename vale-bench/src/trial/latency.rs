@@ -4,7 +4,9 @@
 //! port's engine; so it goes where the load goes. Probes follow a schedule that does not wait for their echoes, and
 //! are timed from when they were due as well as from when they left. All times are the sender's clock.
 
-use super::{TrialSpec, addressing, ends, enter, moved, pass, prepare, reports, sender, settle, snapshots};
+use super::{
+    TrialSpec, addressing, ends, enter, moved, pass, prepare, reports, sender, settle, shared_by, snapshots,
+};
 use crate::dataplane::Lab;
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
@@ -67,8 +69,11 @@ pub(super) fn measure(
     let mut under_load = Vec::new();
     for &percent in &plan.at_percent {
         progress.stage(&format!("latency at {percent} %"));
-        let part = |&found: &f64| plan.full_pps.unwrap_or(found) * percent / 100.0;
-        let offered: Vec<f64> = found_pps.iter().map(part).collect();
+        let part = |(i, &found): (usize, &f64)| {
+            let full = plan.full_pps.map(|full| full / f64::from(shared_by(spec, i)));
+            full.unwrap_or(found) * percent / 100.0
+        };
+        let offered: Vec<f64> = found_pps.iter().enumerate().map(part).collect();
         // Where nothing arrived there is no load to be a part of.
         if offered.iter().all(|&pps| pps >= 2.0 && pps <= *pktgen::pace::PPS.end()) {
             under_load.push(probes.loaded(lab, percent, offered, &mut lost)?);
@@ -179,7 +184,7 @@ impl Probes<'_> {
             // Probes are a part of the load that is offered; what answers them comes on top of the other way's.
             let probes = if self.flows.iter().any(|(probing, _)| *probing == i) { probe_pps } else { 0.0 };
             let rate = Rate::Pps((offered_pps[i] - probes).max(1.0));
-            roles[flow.from].tx = Some(sender(lab, spec, &load, i, rate));
+            roles[flow.from].add_tx(sender(lab, spec, &load, i, rate));
         }
         for roles in &mut roles {
             roles.rx = Some(RxSpec { burst: spec.burst.max(256) });

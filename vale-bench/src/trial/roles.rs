@@ -39,6 +39,22 @@ pub(super) fn sender(lab: &Lab, spec: &TrialSpec, load: &Load, sender: usize, ra
     TxSpec { stream, sizes, addressing, rate, burst: spec.burst, count: None, traffic }
 }
 
+/// Flows that leave a sender's port: they share what it offers.
+pub(super) fn shared_by(spec: &TrialSpec, sender: usize) -> u32 {
+    spec.flows.iter().filter(|flow| flow.from == spec.flows[sender].from).count() as u32
+}
+
+/// What each of so many flows of a port offers, where the port offers `rate`.
+pub(super) fn part(rate: Rate, flows: u32) -> Rate {
+    let flows = f64::from(flows);
+    match rate {
+        Rate::Max => Rate::Max,
+        Rate::Pps(pps) => Rate::Pps(pps / flows),
+        Rate::L1Bps(bps) => Rate::L1Bps(bps / flows),
+        Rate::L2Bps(bps) => Rate::L2Bps(bps / flows),
+    }
+}
+
 /// Gives every station the roles of its ports; those that forward do that instead.
 pub(super) fn prepare(lab: &mut Lab, roles: Vec<PortRoles>) -> Result<(), Fail> {
     give(lab, roles, true)

@@ -247,17 +247,8 @@ fn paced(pacing: &Pacing) -> String {
 /// Reports of the threads of one port as one. A stream that several threads received parts of is missing what none of
 /// them received.
 pub(super) fn merge(mut sum: PortReport, other: PortReport) -> PortReport {
-    if let (Some(a), Some(b)) = (&mut sum.tx, &other.tx) {
-        a.sent += b.sent;
-        a.bytes += b.bytes;
-        a.full += b.full;
-        a.unsent += b.unsent;
-        a.late += b.late;
-        a.elapsed_ns = a.elapsed_ns.max(b.elapsed_ns);
-        if let (Some(mine), Some(theirs)) = (&mut a.pacing, &b.pacing) {
-            // What this process's own senders report can be read.
-            let _ = mine.merge(theirs);
-        }
+    if let (Some(a), Some(b)) = (&mut sum.tx, other.tx) {
+        a.merge(b);
     }
     if let (Some(a), Some(b)) = (&mut sum.rx, other.rx) {
         a.received += b.received;
