@@ -5,7 +5,9 @@ mod fixture;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use fixture::{Bench, Kept, READY_DEADLINE, RUN_DEADLINE, keeps_to, skip};
+use fixture::{Bench, END_DEADLINE, Kept, READY_DEADLINE, RUN_DEADLINE, keeps_to, skip};
+use rustix::process::geteuid;
+use vale_bench::links;
 use vale_bench::result::{Accelerator, Offered, Trial};
 
 fn sizes(kept: &Kept) -> Vec<&str> {
@@ -282,4 +284,52 @@ fn what_a_receiver_has_no_room_for_is_counted_by_cause() {
         }
     }
     panic!("not a frame was lost in ten trials with four slots a ring");
+}
+
+#[test]
+fn between_ports_that_another_process_has_on_its_switch() {
+    let bench = Bench::alone();
+    let mut switch = bench.start("switch --slots 4096");
+    switch.says("is ready", READY_DEADLINE);
+    let kept = bench.measure("p2p --port vale0:a --port vale0:b --bidir --rate 5k");
+    let trial = kept.trial();
+    assert_eq!((trial.scenario.as_str(), trial.dataplane.name.as_str()), ("p2p", "ports"));
+    assert_eq!(trial.dataplane.parameters["ports"], "vale0:a vale0:b");
+    assert_eq!(trial.ports.iter().map(|port| port.name.as_str()).collect::<Vec<_>>(), ["vale0:a", "vale0:b"]);
+    assert!(trial.accounting.received > 0 && trial.accounting.unaccounted == 0, "{:?}", trial.accounting);
+    switch.interrupt();
+    switch.ends_within(END_DEADLINE).succeeds();
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn between_interfaces_that_a_cable_joins() {
+    if !(geteuid().is_root() && vale_bench::machine::has_capability(12)) {
+        return fixture::say_skipped("a cable", "making interfaces needs root with CAP_NET_ADMIN");
+    }
+    let bench = Bench::alone();
+    let ends = ["a", "b"].map(|end| format!("vbt{}{end}", std::process::id()));
+    links::add_veth(&ends[0], &ends[1]).expect("a pair of interfaces");
+    ends.iter().for_each(|end| links::bring_up(end).expect("it is there"));
+    let kept = bench.measure(&format!("p2p --port {} --port {} --rate 5k", ends[0], ends[1]));
+    links::remove(&ends[0]).expect("it is there");
+    let account = &kept.trial().accounting;
+    assert!(account.received > 0, "{account:?}");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn ports_that_cannot_be_are_refused() {
+    let bench = Bench::idle();
+    for (line, code, sentence) in [
+        ("p2p --port eth0", 2, "p2p takes two ports for each pair, each with --port NAME; there are 1"),
+        ("p2p --port a --port b --pairs 2", 2, "cannot be used with"),
+        ("p2p --port a --port b --dataplane uvale", 2, "--port needs --dataplane ports"),
+        ("p2p --dataplane ports", 2, "p2p takes 2 ports, each with --port NAME; there are 0"),
+        ("p2p --port no-such-a --port no-such-b", 4, "no-such-a"),
+        ("p2p --port netmap: --port netmap:", 2, "netmap:"),
+    ] {
+        bench.run(line).exits(code).says(sentence);
+    }
+    bench.leaves_nothing_behind();
 }

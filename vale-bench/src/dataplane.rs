@@ -7,6 +7,7 @@
 mod assembly;
 pub mod bridge;
 mod idle;
+pub mod named;
 pub mod ovs;
 mod placement;
 pub mod profile;

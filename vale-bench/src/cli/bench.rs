@@ -110,10 +110,11 @@ Examples:
   vale-bench p2p --pairs 2 --size 64-1518/128 --duration 1 --format csv > p2p.csv
   vale-bench p2p --pin 0,1 --repeat 5 --out r.json
   vale-bench p2p --rate 1M --arrivals poisson
+  vale-bench p2p --port netmap:eth0 --port netmap:eth1 --size 64,1518
   vale-bench p2p --pcap frames.pcap --pcap-speed 1 --duration 10")]
 pub struct P2pArgs {
     /// Pairs of ports
-    #[arg(long, value_name = "N", default_value = "1", value_parser = value_parser!(u32).range(1..=127),
+    #[arg(long, value_name = "N", default_value = "1", conflicts_with = "port", value_parser = value_parser!(u32).range(1..=127),
         help_heading = "What to measure")]
     pub pairs: u32,
     /// Options of every benchmark.
@@ -132,8 +133,13 @@ pub struct BenchArgs {
     /// uvale: VALE's forwarding in this process, ports in memory shared with the guests. vale: the kernel's VALE
     /// and ptnet. vale-virtio: the kernel's VALE and virtio-net.
     #[arg(long, value_name = "NAMES", default_value = "uvale", value_delimiter = ',',
-        value_parser = values::dataplane, help_heading = "What to measure")]
+        default_value_if("port", clap::builder::ArgPredicate::IsPresent, "ports"), value_parser = values::dataplane, help_heading = "What to measure")]
     pub dataplane: Vec<String>,
+    /// Measure between ports that there are, by their names: netmap:eth0, vale0:1, eth0 or dpdk:… (p2p only)
+    ///
+    /// Twice for each pair. What joins them is under test: a cable, or a switch.
+    #[arg(long, value_name = "NAME", help_heading = "What to measure")]
+    pub port: Vec<String>,
     /// Frame sizes in bytes with FCS: 64,512,1518 or 64-512/64 or imix or 64:7,570:4,1518:1
     ///
     /// 64 to 1518, or to what the port's buffers hold (uvale: 2052). FROM-TO/STEP is a trial for each size, FROM-TO
@@ -241,7 +247,8 @@ impl BenchArgs {
 
     /// Options of certain dataplanes that were given, as they are typed.
     pub fn given(&self) -> Vec<&'static str> {
-        self.slots.map(|_| "--slots").into_iter().chain(self.vhost.given()).collect()
+        let port = (!self.port.is_empty()).then_some("--port");
+        port.into_iter().chain(self.slots.map(|_| "--slots")).chain(self.vhost.given()).collect()
     }
 
     /// One way or both.

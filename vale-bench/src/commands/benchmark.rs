@@ -32,8 +32,12 @@ impl<'a> Benchmark<'a> {
             Command::Loopback(a) => {
                 with_guests(scenario::loopback(a.vms as usize), &a.bench, &a.vm, &a.output)
             }
+            Command::P2p(a) if a.bench.port.len() % 2 == 1 => Err(Fail::usage(format!(
+                "p2p takes two ports for each pair, each with --port NAME; there are {}",
+                a.bench.port.len()
+            ))),
             Command::P2p(a) => Ok(Benchmark {
-                topology: scenario::p2p(a.pairs as usize),
+                topology: scenario::p2p((a.bench.port.len() / 2).max(a.pairs as usize)),
                 bench: &a.bench,
                 vm: None,
                 output: &a.output,

@@ -13,7 +13,7 @@ use crate::interrupt::Interrupt;
 use crate::pcap::Capture;
 use any::Tapped;
 use dump::Dump;
-use open::{Wish, open};
+pub(crate) use open::{Wish, open};
 use pktgen::counters::{Counters, Snapshot};
 use pktgen::engine::PortEngine;
 use pktgen::frame::FCS;

@@ -4,12 +4,12 @@
 //! this one and one line in [`all`]; nothing else in the program knows any of them by name.
 
 use super::profile::Profile;
-use super::{Dataplane, bridge, ovs, testpmd, uvale, vale};
+use super::{Dataplane, bridge, named, ovs, testpmd, uvale, vale};
 use crate::exit::Fail;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Every dataplane that can be asked for by name, the default first.
+/// Every dataplane that makes its ports, the default first. [`named`] takes those that there are.
 #[must_use]
 pub fn all() -> Vec<Arc<dyn Dataplane>> {
     vec![
@@ -30,14 +30,18 @@ pub fn find(name: &str) -> Result<Arc<dyn Dataplane>, String> {
         let profile = Profile::read(path).map_err(|error| error.to_string())?;
         return Ok(Arc::new(profile));
     }
+    if name == named::NAME {
+        return Ok(Arc::new(named::Named));
+    }
     let mut all = all();
     match all.iter().position(|plane| plane.name() == name) {
         Some(at) => Ok(all.swap_remove(at)),
         None => {
             let names: Vec<&str> = all.iter().map(|plane| plane.name()).collect();
             Err(format!(
-                "there is no dataplane {name:?}; there is {}, and profiles by their path",
-                names.join(", ")
+                "there is no dataplane {name:?}; there is {}, {} for those of --port, and profiles by their path",
+                names.join(", "),
+                named::NAME
             ))
         }
     }
@@ -62,7 +66,7 @@ pub fn check_options(planes: &[Arc<dyn Dataplane>], given: &[&'static str]) -> R
     let Some(option) = given.iter().find(|option| !planes.iter().any(|plane| has(plane, option))) else {
         return Ok(());
     };
-    let all = all();
+    let all: Vec<Arc<dyn Dataplane>> = all().into_iter().chain([Arc::new(named::Named) as _]).collect();
     let having: Vec<&str> = all.iter().filter(|plane| has(plane, option)).map(|plane| plane.name()).collect();
     Err(Fail::usage(format!("{option} needs --dataplane {}", having.join(" or "))))
 }
@@ -77,7 +81,7 @@ mod tests {
     fn names_are_found_and_others_are_told_what_there_is() {
         assert_eq!(find("uvale").unwrap().name(), "uvale");
         let names = all().iter().map(|plane| plane.name().to_owned()).collect::<Vec<_>>();
-        let sentence = format!("there is no dataplane \"uval\"; there is {}, and", names.join(", "));
+        let sentence = format!("there is no dataplane \"uval\"; there is {}, ports for", names.join(", "));
         assert!(find("uval").err().unwrap().starts_with(&sentence));
         assert!(find("./none.toml").err().unwrap().starts_with("./none.toml: cannot be read"));
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "a name is one dataplane's");
@@ -99,7 +103,8 @@ mod tests {
         let v2v = program.find_subcommand("v2v").unwrap();
         let typed: BTreeSet<String> =
             v2v.get_arguments().filter_map(|a| a.get_long()).map(|long| format!("--{long}")).collect();
-        for plane in all() {
+        let named: Arc<dyn Dataplane> = Arc::new(named::Named);
+        for plane in all().into_iter().chain([named]) {
             let known = |option: &str| option.split(' ').next().is_some_and(|long| typed.contains(long));
             let unknown: Vec<_> = plane.options().iter().filter(|option| !known(option)).collect();
             assert!(unknown.is_empty(), "{}: {unknown:?}", plane.name());

@@ -8,14 +8,14 @@ use std::time::Duration;
 use uvale::daemon;
 
 /// A port on a running switch; gone when dropped.
-pub(super) struct UvalePort {
+pub(crate) struct UvalePort {
     pub(super) io: CsbIo,
     /// The connection that keeps the port.
     pub(super) link: daemon::Link,
 }
 
 /// A port of any kind that there is: on a running switch, of the kernel's netmap, or an interface of this host.
-pub(super) type AnyPort = AnyIo<UvalePort>;
+pub(crate) type AnyPort = AnyIo<UvalePort>;
 
 /// A port, all of whose received frames are kept in a file if there is one.
 pub(super) struct Tapped {

@@ -24,15 +24,15 @@ const DEVICE: &str = "/dev/netmap";
 
 /// How to open a port.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Wish {
+pub(crate) struct Wish {
     /// How frames lie in slots.
-    pub(super) form: Form,
+    pub(crate) form: Form,
     /// Threads that are to use it, each with a ring of its own; 0 for one a ring.
-    pub(super) threads: u32,
+    pub(crate) threads: u32,
 }
 
 /// Opens the port called `name`, once for each thread; it comes with the Ethernet address to send from.
-pub(super) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
+pub(crate) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
     if let Some(arguments) = name.strip_prefix("dpdk:") {
         return open_dpdk(name, arguments, wish);
     }
