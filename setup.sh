@@ -1,9 +1,9 @@
 #!/bin/sh
-# Gets what building and running vale-bench needs: a C compiler, QEMU, and a kernel for the guests; and DPDK with
-# Open vSwitch, unless VALE_BENCH_DPDK is `no`, without which all else works. Does nothing where all is there. On
-# Debian and Ubuntu it installs packages with apt (as root, or through sudo); elsewhere it says what to install. The
-# kernel is only unpacked into the cache folder, never installed. Services that come with a package are neither
-# started nor enabled.
+# Gets what building and running vale-bench needs: a C compiler, QEMU, and a kernel for the guests; DPDK with Open
+# vSwitch, unless VALE_BENCH_DPDK is `no`, without which all else works; and what the tests make a guest's disk with.
+# Does nothing where all is there. On Debian and Ubuntu it installs packages with apt (as root, or through sudo);
+# elsewhere it says what to install. The kernel is only unpacked into the cache folder, never installed. Services that
+# come with a package are neither started nor enabled.
 #
 # With --browser it also installs Chromium, in which the tests open the report's page; else they skip that.
 #
@@ -84,7 +84,7 @@ install_optional() {
     say "installing $*"
     if ! apt_install "$@"; then
         { update_lists && apt_install "$@"; } ||
-            say "apt cannot install $*: there will be no ports of DPDK's, and no dataplanes testpmd and ovs-dpdk"
+            say "apt cannot install $*: what needs them is left out, as doctor and the tests tell"
     fi
     if [ -n "$policy" ]; then
         as_root rm -f "$policy"
@@ -187,6 +187,14 @@ if [ "${VALE_BENCH_DPDK:-}" != no ]; then
     has dpdk-testpmd || optional="$optional dpdk-dev"
     [ -x /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk ] || optional="$optional openvswitch-switch-dpdk"
 fi
+
+# The tests' own image of a distribution is made with these; some are in folders that only root's PATH has.
+PATH=$PATH:/usr/sbin:/sbin
+has mmdebstrap || optional="$optional mmdebstrap"
+has mke2fs || optional="$optional e2fsprogs"
+has sfdisk || optional="$optional fdisk"
+has grub-mkimage || optional="$optional grub-common"
+[ -e /usr/lib/grub/i386-pc/boot.img ] || optional="$optional grub-pc-bin"
 
 if has apt-get && has dpkg-deb; then
     # shellcheck disable=SC2086 # a list of names

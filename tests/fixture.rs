@@ -18,6 +18,7 @@ mod machine;
 mod processes;
 mod roles;
 mod running;
+mod system;
 mod testpmd;
 
 pub(crate) use bench::Bench;
@@ -27,6 +28,7 @@ pub(crate) use kept::{Kept, keeps_to, sample};
 pub(crate) use processes::{Found, wait_until_gone};
 pub(crate) use roles::{count, end_report};
 pub(crate) use running::{Finished, Running, send};
+pub(crate) use system::{system_disk, write_qcow2};
 pub(crate) use testpmd::{Testpmd, has_dpdk};
 
 use std::io::Write;

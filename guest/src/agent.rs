@@ -281,10 +281,18 @@ fn hello(counters: GuestExtent) -> io::Result<Hello> {
         protocol: PROTOCOL,
         version: env!("CARGO_PKG_VERSION").into(),
         kernel: uname.release().to_string_lossy().into_owned(),
+        system: distribution().unwrap_or_default(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         memory_kib: info.totalram as u64 * u64::from(info.mem_unit) / 1024,
         clocksource: fs::read_to_string(clocksource).unwrap_or_default().trim_end().to_owned(),
         uptime_ms: (uptime * 1000.0) as u64,
         counters,
     })
+}
+
+/// os-release(5) in its one line for people.
+fn distribution() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(value.trim_matches(['"', '\'']).to_owned())
 }

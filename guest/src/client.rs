@@ -255,6 +255,7 @@ mod tests {
             protocol: PROTOCOL + 1,
             version: String::new(),
             kernel: String::new(),
+            system: String::new(),
             cpus: 1,
             memory_kib: 0,
             clocksource: String::new(),

@@ -90,7 +90,7 @@ fn load_modules(list: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn wait_for_channel() -> io::Result<()> {
+pub(crate) fn wait_for_channel() -> io::Result<()> {
     let end = Instant::now() + CHANNEL_DEADLINE;
     loop {
         match crate::channel::find(crate::wire::CONTROL_CHANNEL) {

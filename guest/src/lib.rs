@@ -1,7 +1,8 @@
 //! PID 1 of a benchmark guest, its agent, and the messages it shares with the host.
 //!
 //! The program that measures on the host boots as `/init` in the guest: [`init::run`] mounts, loads modules and
-//! serves the control channel until it is told to power off. [`client::Client`] is the host's end of that
+//! serves the control channel until it is told to power off. In a guest that a distribution booted [`lodger::run`]
+//! serves it beside whatever else runs there. [`client::Client`] is the host's end of that
 //! channel; [`wire`] is what crosses it, compiled into both.
 //!
 //! Deliberately absent: how the guest was started (qemu-ptnet), what its measurements are for (vale-bench).
@@ -16,6 +17,7 @@ pub mod command;
 pub mod counters;
 pub mod dpdk;
 pub mod init;
+pub mod lodger;
 pub mod memory;
 pub mod outbox;
 pub mod port;

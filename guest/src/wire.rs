@@ -38,10 +38,12 @@ pub struct GuestExtent {
 pub struct Hello {
     /// [`PROTOCOL`].
     pub protocol: u32,
-    /// Version of the program that is PID 1.
+    /// Version of the program that is the agent.
     pub version: String,
     /// Kernel release.
     pub kernel: String,
+    /// The distribution, as in `Debian GNU/Linux 12 (bookworm)`; empty where there is nothing but the agent.
+    pub system: String,
     /// Processors.
     pub cpus: u32,
     /// Memory in KiB.

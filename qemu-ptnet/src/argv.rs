@@ -3,6 +3,7 @@
 //! Pure: the same description gives the same arguments, on any machine. Only options that QEMU 3.0 (the ptnet
 //! fork) and today's QEMU both know are used, unless the description asks for more.
 
+use crate::disk::{Disk, DiskAccess};
 use crate::spec::{
     Accel, Backing, Boot, Chardev, Device, FileArg, Machine, Net, Netdev, NicModel, VirtioNet, VmSpec,
 };
@@ -22,13 +23,13 @@ pub fn argv(spec: &VmSpec) -> Vec<OsString> {
         args.flag(flag);
     }
     args.pair("-display", Opts::first("none"));
-    args.pair(
-        "-machine",
-        Opts::first(match spec.machine {
-            Machine::Q35 => "q35",
-            Machine::Pc => "pc",
-        }),
-    );
+    let machine = Opts::first(match spec.machine {
+        Machine::Q35 => "q35",
+        Machine::Pc => "pc",
+    });
+    // Without a screen the firmware then tells on the serial console what it boots, or that there is nothing.
+    let own_firmware = spec.boot == Boot::Devices;
+    args.pair("-machine", if own_firmware { machine.key("graphics", "off") } else { machine });
     args.pair(
         "-accel",
         match spec.accel {
@@ -110,7 +111,7 @@ fn devices(args: &mut Args, devices: &[Device]) {
         let ports = (channels + 1).to_string();
         args.pair("-device", Opts::first("virtio-serial-pci").key("id", "channels").key("max_ports", &ports));
     }
-    let (mut channel, mut nic) = (0, 0);
+    let (mut channel, mut nic, mut disks) = (0, 0, 0);
     for device in devices {
         match device {
             Device::Channel { name, chardev: other_end } => {
@@ -131,9 +132,28 @@ fn devices(args: &mut Args, devices: &[Device]) {
                 interface(args, net, nic);
                 nic += 1;
             }
+            Device::Disk(its) => {
+                disk(args, its, disks);
+                disks += 1;
+            }
             Device::Other(device) => args.raw("-device", device),
         }
     }
+}
+
+fn disk(args: &mut Args, disk: &Disk, index: usize) {
+    let id = format!("disk{index}");
+    // The format is said, so that a guest cannot write another one's beginning into its first sector and have it
+    // believed at the next start.
+    let drive =
+        Opts::first("if=none").key("id", &id).key("format", disk.format.name()).path("file", &disk.file);
+    let device = Opts::first("virtio-blk-pci").key("drive", &id);
+    let (drive, device) = match disk.access {
+        DiskAccess::ReadOnly => (drive.key("readonly", "on"), device),
+        DiskAccess::Scratch => (drive.key("snapshot", "on"), device.key("bootindex", "0")),
+    };
+    args.pair("-drive", drive);
+    args.pair("-device", device);
 }
 
 fn chardev(id: &str, other_end: &Chardev) -> Opts {

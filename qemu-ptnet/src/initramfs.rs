@@ -189,7 +189,7 @@ impl ImageBuilder {
 ///
 /// The kernel refuses while it holds on to pages on another processor's behalf, as it may for a moment after they
 /// were written.
-fn seal(fd: &OwnedFd) -> rustix::io::Result<()> {
+pub(crate) fn seal(fd: &OwnedFd) -> rustix::io::Result<()> {
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     for _ in 0..SEAL_TRIES {
         match fcntl_add_seals(fd, seals) {

@@ -4,6 +4,7 @@
 //! is made on, so that two equal specs give two equal command lines ([`crate::argv()`]). [`Launch`] adds what a
 //! description cannot hold: the descriptors that QEMU shall inherit.
 
+use crate::disk::Disk;
 use crate::initramfs::Image;
 use crate::memory::SharedRam;
 use std::fmt;
@@ -198,6 +199,8 @@ pub enum Device {
     },
     /// A network interface.
     Net(Net),
+    /// A virtio disk.
+    Disk(Disk),
     /// Any other `-device` argument, passed on as it is.
     Other(String),
 }

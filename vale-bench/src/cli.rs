@@ -165,6 +165,9 @@ pub enum Command {
     /// Run one check of ci in this process
     #[command(hide = true)]
     CiCheck(Box<CiCheckArgs>),
+    /// Serve as the agent of a guest that another system booted
+    #[command(hide = true)]
+    GuestAgent,
     /// Show a kept result again
     Show(ShowArgs),
     /// Tell which of several results is faster, by how much, how surely

@@ -33,6 +33,7 @@ pub fn run(command: &Command) -> Result<(), Fail> {
             }
         }
         Command::Suite(args) => suite::run(args),
+        Command::GuestAgent => guest::lodger::run().map_err(|fault| Fail::failed(anyhow::anyhow!(fault))),
         Command::Tx(args) => traffic::tx(args),
         Command::Rx(args) => traffic::rx(args),
         Command::Ping(args) => traffic::ping(args),

@@ -1,21 +1,25 @@
-//! Starts guests: which QEMU, which kernel, which accelerator, and an image with this very program as its init.
+//! Starts guests: which QEMU, which accelerator, and what they boot: a kernel with an image that has this very program
+//! as its init, or a disk of their own ([`image`]).
 //!
 //! Deliberately absent: what dataplane their ports are on.
 
+pub mod image;
+
 use crate::cli::{AccelChoice, GuestMemory, VmArgs};
-use crate::doctor::GuestFacts;
+use crate::doctor::{GuestFacts, KernelFound};
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::result::{self, Accelerator, Warning};
 use crate::rundir::RunDir;
-use crate::station::{Machine, Ram};
+use crate::station::{BootWait, Machine, Ram};
 use guest::client::Client;
 use guest::wire;
+use image::DiskImage;
 use pktgen::ports::dpdk;
 use qemu_ptnet::{
-    Accel, Device, Image, ImageBuilder, Kernel, KvmVerdict, Launch, Module, ModuleTree, Net, NicModel,
-    QUICK_BOOT, Qemu, SharedRam, Vm, VmSpec, kvm_usable, slowness,
+    Accel, Device, From, Image, ImageBuilder, Kernel, KvmVerdict, Launch, MacAddr, Module, ModuleTree, Net,
+    NicModel, QUICK_BOOT, Qemu, SeedDisk, SharedRam, Vm, VmSpec, kvm_usable, slowness,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,6 +28,8 @@ use std::time::Duration;
 /// RAM of a guest in MiB, the same for every dataplane: kernel and image take about 100, a port with the largest rings
 /// 18, DPDK's libraries 100 twice while they are unpacked, and its huge pages 64.
 const MEMORY_MIB: u32 = 448;
+/// RAM of one that boots a whole system.
+const SYSTEM_MEMORY_MIB: u32 = 1024;
 /// DPDK's drivers that a guest needs, and what leaves devices to them.
 const DPDK_DRIVERS: [&str; 4] = ["net_virtio", "bus_pci", "bus_vdev", "mempool_ring"];
 const DPDK_MODULE: &str = "uio_pci_generic";
@@ -34,6 +40,8 @@ const START_DEADLINE: Duration = Duration::from_secs(10);
 /// How long guests may take to boot: so much, and so much more for each that boots beside it.
 const BOOT_DEADLINE: Duration = Duration::from_secs(45);
 const BOOT_DEADLINE_EACH: Duration = Duration::from_secs(15);
+/// Whole systems get so many times that.
+const SYSTEM_BOOTS_LONGER: u32 = 4;
 /// How long the KVM probe's guest of a few instructions may run.
 const KVM_DEADLINE: Duration = Duration::from_millis(1500);
 /// A guest to be.
@@ -60,16 +68,37 @@ impl GuestPlan {
     fn has_dpdk(&self) -> bool {
         self.ports.iter().any(|plug| matches!(plug, Plug::Dpdk(_)))
     }
+
+    /// Addresses of its interfaces.
+    fn macs(&self) -> impl Iterator<Item = MacAddr> {
+        self.ports.iter().filter_map(|plug| match plug {
+            Plug::Interface(net) | Plug::Dpdk(net) => Some(net.mac),
+            Plug::Doorbell => None,
+        })
+    }
 }
 
 /// What the agent needs of the kernel; what is built in is left out.
 pub(crate) const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
 
+/// What guests boot.
+#[derive(Debug)]
+enum Boots {
+    Kernel(Kernel),
+    Disk(DiskImage),
+}
+
+/// The same, made for guests that start now.
+enum Made<'a> {
+    Kernel(&'a Kernel, Image),
+    Disk(&'a DiskImage, SeedDisk),
+}
+
 /// A host that can run guests.
 #[derive(Debug)]
 pub struct GuestHost {
     qemu: Qemu,
-    kernel: Kernel,
+    boots: Boots,
     accel: Accel,
     /// Why KVM was not taken although it was looked for.
     kvm_refused: Option<String>,
@@ -82,7 +111,10 @@ impl GuestHost {
     /// Finds all that guests need. What is missing makes this host one that cannot run them.
     pub fn find(args: &VmArgs, progress: &Progress) -> Result<GuestHost, Fail> {
         let qemu = Qemu::find(args.qemu.as_deref()).or_exit(Exit::Host)?;
-        let kernel = Kernel::find(args.kernel.as_deref()).or_exit(Exit::Host)?;
+        let boots = match &args.guest_image {
+            Some(path) => Boots::Disk(DiskImage::open(path)?),
+            None => Boots::Kernel(Kernel::find(args.kernel.as_deref()).or_exit(Exit::Host)?),
+        };
         let (accel, kvm_refused) = choose_accelerator(args.accel, &qemu, progress)?;
         if let Some(folder) = &args.keep_console {
             let made = fs::create_dir_all(folder);
@@ -90,7 +122,7 @@ impl GuestHost {
         }
         let (keep_console, boot_timeout) = (args.keep_console.clone(), args.boot_timeout);
         let memory = args.guest_memory.clone();
-        Ok(GuestHost { qemu, kernel, accel, kvm_refused, keep_console, boot_timeout, memory })
+        Ok(GuestHost { qemu, boots, accel, kvm_refused, keep_console, boot_timeout, memory })
     }
 
     /// What runs the guests' instructions.
@@ -114,11 +146,19 @@ impl GuestHost {
         result::Qemu { path: self.qemu.path.display().to_string(), version: self.qemu.version.text.clone() }
     }
 
-    /// For the manifest.
+    /// For the manifest; `None` where guests boot a disk.
     #[must_use]
-    pub fn kernel(&self) -> result::GuestKernel {
-        let release = Some(self.kernel.release.clone());
-        result::GuestKernel { path: self.kernel.image.display().to_string(), release }
+    pub fn kernel(&self) -> Option<result::GuestKernel> {
+        let Boots::Kernel(kernel) = &self.boots else { return None };
+        let release = Some(kernel.release.clone());
+        Some(result::GuestKernel { path: kernel.image.display().to_string(), release })
+    }
+
+    /// For the manifest: the disk that guests boot.
+    #[must_use]
+    pub fn image(&self) -> Option<result::GuestImage> {
+        let Boots::Disk(DiskImage { path, format }) = &self.boots else { return None };
+        Some(result::GuestImage { path: path.display().to_string(), format: format.name().into() })
     }
 
     /// Where its guests' memory lies, for the manifest.
@@ -132,7 +172,13 @@ impl GuestHost {
     pub fn facts(&self) -> GuestFacts {
         let refused = || self.kvm_refused.clone().unwrap_or_else(|| "KVM was not asked for".into());
         let kvm = if self.accel == Accel::Kvm { Ok(()) } else { Err(refused()) };
-        GuestFacts::of(&self.qemu, &self.kernel, kvm)
+        let kernel = match &self.boots {
+            Boots::Kernel(kernel) => {
+                KernelFound { path: kernel.image.clone(), release: kernel.release.clone() }
+            }
+            Boots::Disk(disk) => KernelFound { path: disk.path.clone(), release: "of its own".into() },
+        };
+        GuestFacts::of(&self.qemu, kernel, kvm)
     }
 
     /// Boots guests side by side, which load `modules` beside those of the agent. `cpus` are the processors of their
@@ -146,24 +192,47 @@ impl GuestHost {
         interrupt: &Interrupt,
     ) -> Result<Vec<Machine>, Fail> {
         let deadline = (BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32) * slowness().min(3);
+        let whole_system = matches!(self.boots, Boots::Disk(_));
+        let deadline = if whole_system { deadline * SYSTEM_BOOTS_LONGER } else { deadline };
         let deadline = self.boot_timeout.unwrap_or(deadline);
-        let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
-        let image = image(program, &self.kernel, modules, guests.iter().any(GuestPlan::has_dpdk))?;
+        let made = self.make(guests, modules)?;
         let mut started = Vec::new();
         for (index, plan) in guests.iter().enumerate() {
             interrupt.check()?;
-            started.push(self.start(plan, &image, cpus.get(index).copied(), run_dir)?);
+            started.push(self.start(plan, &made, cpus.get(index).copied(), run_dir)?);
         }
         let mut machines = Vec::new();
         for starting in started {
             let Starting { name, vm, client, ram, doorbells } = starting;
-            let mut keep_waiting = || interrupt.signal().is_none();
-            let booted = Machine::await_boot(&name, vm, client, ram, doorbells, deadline, &mut keep_waiting);
+            let wait = BootWait { deadline, whole_system, go_on: &mut || interrupt.signal().is_none() };
+            let booted = Machine::await_boot(&name, vm, client, ram, doorbells, wait);
             // A wait that was cut short by Ctrl-C is no fault of the guest's.
             interrupt.check()?;
             machines.push(booted?);
         }
         Ok(machines)
+    }
+
+    /// What `guests` boot from.
+    fn make(&self, guests: &[GuestPlan], modules: &[Module]) -> Result<Made<'_>, Fail> {
+        let program = std::env::current_exe().context_with(|| "cannot find this program's own file")?;
+        match &self.boots {
+            Boots::Kernel(kernel) => {
+                let image = image(program, kernel, modules, guests.iter().any(GuestPlan::has_dpdk))?;
+                Ok(Made::Kernel(kernel, image))
+            }
+            // Its system has drivers of its own.
+            Boots::Disk(_) if modules.iter().any(|module| matches!(module.from, From::File(_))) => {
+                Err(Fail::usage(
+                    "a guest of --guest-image loads its own kernel's drivers, and netmap's is not among them: \
+                     ptnet ports are for guests without --guest-image",
+                ))
+            }
+            Boots::Disk(disk) => {
+                let macs: Vec<MacAddr> = guests.iter().flat_map(GuestPlan::macs).collect();
+                Ok(Made::Disk(disk, image::seed(&program, &macs)?))
+            }
+        }
     }
 
     /// Memory of a guest, where the command line wants it.
@@ -191,7 +260,7 @@ impl GuestHost {
     fn start(
         &self,
         plan: &GuestPlan,
-        image: &Image,
+        made: &Made<'_>,
         cpu: Option<usize>,
         run_dir: &RunDir,
     ) -> Result<Starting, Fail> {
@@ -204,12 +273,18 @@ impl GuestHost {
             launch.spec.machine = qemu_ptnet::Machine::Pc;
         }
         let machine = launch.spec.machine;
-        let ram = self.ram(MEMORY_MIB).context_with(cannot)?;
+        let mib = if matches!(made, Made::Disk(..)) { SYSTEM_MEMORY_MIB } else { MEMORY_MIB };
+        let ram = self.ram(mib).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
-        // Who keeps the console wants to see something on it.
-        let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
-        let words: Vec<&str> = words.copied().collect();
-        launch.boot(self.kernel.image.clone(), image, &words).context_with(cannot)?;
+        match made {
+            Made::Kernel(kernel, image) => {
+                // Who keeps the console wants to see something on it.
+                let words = QUICK_BOOT.iter().filter(|word| self.keep_console.is_none() || **word != "quiet");
+                let words: Vec<&str> = words.copied().collect();
+                launch.boot(kernel.image.clone(), image, &words).context_with(cannot)?;
+            }
+            Made::Disk(disk, seed) => disk.plug(&mut launch, seed).context_with(cannot)?,
+        }
         let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
         let mut doorbells = Vec::new();
         for (port, plug) in plan.ports.iter().enumerate() {

@@ -28,6 +28,7 @@ pub fn manifest() -> Manifest {
         accelerator: Accelerator::None,
         qemu: None,
         guest_kernel: None,
+        guest_image: None,
         guest_memory: None,
         vms: Vec::new(),
         pinning: Vec::new(),

@@ -31,7 +31,10 @@ pub use cost::{Cost, GuestExits, ThreadCost, ThreadKind};
 pub use file::{FileError, OutputFile};
 pub use latency::{HistogramError, Latency, LoadedLatency, Times};
 pub use load::{Arrivals, FlowOrder, Load, Pacing, PacketFile};
-pub use manifest::{Cpu, GuestKernel, Host, Hugepages, Manifest, Memory, NetmapModule, Pin, Qemu, Tool, Vm};
+pub use manifest::{
+    Cpu, GuestImage, GuestKernel, GuestSystem, Host, Hugepages, Manifest, Memory, NetmapModule, Pin, Qemu,
+    Tool, Vm,
+};
 pub use port::{
     FwdCounts, PingCounts, PongCounts, PortCounts, PortResult, RxCounts, StreamCounts, TxCounts, Window,
     WindowPort,

@@ -1,9 +1,10 @@
 //! Searches on labs: has the trials made that a search asks for, and keeps every one of them.
 //!
-//! Several dataplanes take turns, trial by trial. A search lasts a minute or an hour, and a machine's speed drifts in
-//! that time; one search after the other would give one dataplane the fast half of it and the other the slow one. In
-//! turns both meet the same drift, so that their ratio holds, though each search alone takes longer and so meets more
-//! of it. What drift does to a single search is in its record: loads at which trials contradict each other.
+//! Searches on several labs take turns, trial by trial ([`in_turns`]). A search lasts a minute or an hour, and a
+//! machine's speed drifts in that time; in turns all meet the same drift, so that their ratio holds, though each search
+//! alone takes longer and so meets more of it. What drift does to a single search is in its record: loads at which
+//! trials contradict each other. A run has one lab up at a time (`run`'s session says why), so there the searches of
+//! each round follow each other, in an order drawn by lot.
 //!
 //! Before a search each sender sends as much as it can: that warms up what is tested, and tells which loads to search
 //! in. Frames that a sender was too slow to send count as lost, as RFC 9971 advises, so that a search always ends at a

@@ -5,8 +5,9 @@
 
 mod guest;
 mod host;
+mod system;
 
-pub use guest::{GuestStation, Machine, Ram};
+pub use guest::{BootWait, GuestStation, Machine, Ram};
 pub use host::HostStation;
 
 use crate::cost;

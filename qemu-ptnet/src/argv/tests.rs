@@ -1,6 +1,7 @@
 //! Command lines as they are, one option a line.
 
 use super::*;
+use crate::disk::DiskFormat;
 use crate::spec::{InheritedFd, MacAddr, Memory, QUICK_BOOT, SpecError};
 
 fn lines(spec: &VmSpec) -> String {
@@ -67,6 +68,29 @@ fn a_guest_of_the_embedded_switch() {
     -device virtserialport,bus=channels.0,nr=1,chardev=channel0,name=control
     -chardev socket,id=channel1,fd=15
     -device virtserialport,bus=channels.0,nr=2,chardev=channel1,name=kick
+    ");
+}
+
+#[test]
+fn a_guest_with_a_disk_of_its_own() {
+    let mut spec = VmSpec::new("vm1", "qemu-system-x86_64", Accel::TCG);
+    let disk = |file, format, access| Device::Disk(Disk { file, format, access });
+    spec.devices = vec![
+        disk("/images/a, b.qcow2".into(), DiskFormat::Qcow2, DiskAccess::Scratch),
+        disk(FileArg::Fd(InheritedFd::nth(0)), DiskFormat::Raw, DiskAccess::ReadOnly),
+    ];
+    let text = lines(&spec);
+    let text = text.split_once("-machine ").expect("there is a board").1;
+    insta::assert_snapshot!(text, @"
+    q35,graphics=off
+    -accel tcg,thread=multi
+    -cpu max
+    -smp 1,sockets=1,cores=1,threads=1
+    -m 256M
+    -drive if=none,id=disk0,format=qcow2,file=/images/a,, b.qcow2,snapshot=on
+    -device virtio-blk-pci,drive=disk0,bootindex=0
+    -drive if=none,id=disk1,format=raw,file=/proc/self/fd/10,readonly=on
+    -device virtio-blk-pci,drive=disk1
     ");
 }
 
@@ -138,7 +162,7 @@ fn a_vhost_user_guest_as_published() {
     -no-user-config
     -no-reboot
     -display none
-    -machine q35
+    -machine q35,graphics=off
     -accel kvm
     -cpu host
     -smp 4,sockets=1,cores=4,threads=1

@@ -324,7 +324,13 @@ pub struct VmArgs {
     /// Guest kernel [default: the newest found]
     #[arg(long, value_name = "PATH")]
     pub kernel: Option<PathBuf>,
-    /// Longest wait for the guests to boot [default: 45 s, and 15 s for each guest]
+    /// Disk image that guests boot in place of a kernel with nothing but the agent: a distribution, as qcow2 or raw
+    ///
+    /// It is never written to. cloud-init in it (NoCloud) starts the agent, from a second disk that brings it along;
+    /// an image without cloud-init can do that by itself (README). Its own kernel drives virtio-net.
+    #[arg(long, value_name = "DISK", conflicts_with = "kernel")]
+    pub guest_image: Option<PathBuf>,
+    /// Longest wait for the guests to boot [default: 45 s, and 15 s for each guest; four times that for --guest-image]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
     pub boot_timeout: Option<Duration>,
     /// netmap's module for guests, with its parameters: netmap.ko or 'netmap.ko ptnet_vnet_hdr=0'
@@ -344,7 +350,7 @@ pub struct VmArgs {
     /// Where guests' memory lies: memfd, hugetlb (the host's huge pages) or hugetlb:FOLDER
     #[arg(long, value_name = "WHERE", default_value = "memfd", value_parser = guest_memory)]
     pub guest_memory: GuestMemory,
-    /// What drives virtio-net in the guests of vhost-user dataplanes [default: dpdk]
+    /// What drives virtio-net in the guests of vhost-user dataplanes [default: dpdk; packet with --guest-image]
     #[arg(long, value_enum, value_name = "DRIVER")]
     pub guest_driver: Option<GuestDriverChoice>,
     /// Keep the guests' console output in this directory
@@ -358,10 +364,22 @@ impl VmArgs {
         self.accel = other.accel;
         self.qemu.clone_from(&other.qemu);
         self.kernel.clone_from(&other.kernel);
+        self.guest_image.clone_from(&other.guest_image);
         self.boot_timeout = other.boot_timeout;
         self.keep_console.clone_from(&other.keep_console);
         if self.guest_module.is_none() {
             self.guest_module.clone_from(&other.guest_module);
+        }
+    }
+
+    /// Checks what one option says against another.
+    pub fn check(&self) -> Result<(), Fail> {
+        match (&self.guest_image, self.guest_driver) {
+            (Some(_), Some(GuestDriverChoice::Dpdk)) => Err(Fail::usage(
+                "--guest-driver dpdk needs what only our own guests bring along; those of --guest-image drive \
+                 virtio-net with their own kernel (packet)",
+            )),
+            _ => Ok(()),
         }
     }
 

@@ -81,6 +81,16 @@ const FIELDS: &[Field] = &[
     tells("tool.git_revision", |d| d.manifest.tool.git_revision.clone()),
     tells("tool.git_dirty", |d| d.manifest.tool.git_dirty.map(|dirty| dirty.to_string())),
     tells("qemu.version", |d| d.manifest.qemu.as_ref().map(|qemu| qemu.version.clone())),
+    tells("guest_image", |d| {
+        d.manifest.guest_image.as_ref().map(|image| format!("{} ({})", image.path, image.format))
+    }),
+    tells("guests.system", |d| {
+        let systems = d.manifest.vms.iter().filter_map(|vm| vm.system.as_ref());
+        let systems =
+            systems.map(|system| format!("{}, Linux {}", system.distribution, system.kernel_release));
+        let each: BTreeSet<String> = systems.collect();
+        (!each.is_empty()).then(|| each.into_iter().collect::<Vec<_>>().join(" and "))
+    }),
     tells("guest_kernel.release", |d| d.manifest.guest_kernel.as_ref()?.release.clone()),
     tells("host.netmap.version", |d| d.manifest.host.netmap.as_ref()?.version.clone()),
     tells("host.netmap.parameters", |d| {

@@ -91,8 +91,7 @@ pub(super) fn assemble<P: Port + 'static>(
                 let none = || Fail::failed(anyhow::anyhow!("no machine was started for {}", plan.name));
                 let mut machine = machine.ok_or_else(none)?;
                 its_ports.try_for_each(|(number, port)| open_in(&mut machine, number, port))?;
-                let (name, argv) = (plan.name.clone(), machine.argv());
-                vms.push(result::Vm { name, dataplane: dataplane.to_owned(), argv });
+                vms.push(machine.describe(dataplane));
                 stations.push(Box::new(GuestStation::new(machine)));
             }
         }

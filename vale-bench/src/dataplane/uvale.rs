@@ -135,11 +135,7 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
                     let id = add_guest_port(&switch, &mut machine, port, &options.shape(), place(segment)?)?;
                     ids.push(id);
                 }
-                vms.push(result::Vm {
-                    name: plan.name.clone(),
-                    dataplane: "uvale".into(),
-                    argv: machine.argv(),
-                });
+                vms.push(machine.describe("uvale"));
                 stations.push(Box::new(GuestStation::new(machine)));
             }
         }

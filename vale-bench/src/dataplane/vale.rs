@@ -171,12 +171,7 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
                 for port in its_ports {
                     open_in_guest(&mut machine, port, options, &parameters)?;
                 }
-                let argv = machine.argv();
-                vms.push(result::Vm {
-                    name: plan.name.clone(),
-                    dataplane: options.guests.dataplane().into(),
-                    argv,
-                });
+                vms.push(machine.describe(options.guests.dataplane()));
                 stations.push(Box::new(GuestStation::new(machine)));
             }
         }

@@ -107,7 +107,8 @@ impl Virtio {
 }
 
 fn driver(vm: Option<&crate::cli::VmArgs>) -> GuestDriverChoice {
-    vm.and_then(|vm| vm.guest_driver).unwrap_or(GuestDriverChoice::Dpdk)
+    let of_image = |vm: &crate::cli::VmArgs| vm.guest_image.as_ref().map(|_| GuestDriverChoice::Packet);
+    vm.and_then(|vm| vm.guest_driver.or_else(|| of_image(vm))).unwrap_or(GuestDriverChoice::Dpdk)
 }
 
 /// What the ends of vhost-user sockets lack on a host, whatever the switch between them is.

@@ -57,8 +57,7 @@ pub struct GuestFacts {
 impl GuestFacts {
     /// Of a host whose guests are to run on `qemu`, under KVM or not for the reason given.
     #[must_use]
-    pub fn of(qemu: &Qemu, kernel: &Kernel, kvm: Result<(), String>) -> GuestFacts {
-        let kernel = KernelFound { path: kernel.image.clone(), release: kernel.release.clone() };
+    pub fn of(qemu: &Qemu, kernel: KernelFound, kvm: Result<(), String>) -> GuestFacts {
         GuestFacts { qemu: Ok(QemuFound::of(qemu)), kvm, kernel: Ok(kernel) }
     }
 

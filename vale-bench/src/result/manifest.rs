@@ -115,6 +115,24 @@ pub struct GuestKernel {
     pub release: Option<String>,
 }
 
+/// The disk image that guests booted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuestImage {
+    /// Where it is.
+    pub path: String,
+    /// `qcow2` or `raw`.
+    pub format: String,
+}
+
+/// What runs in a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GuestSystem {
+    /// The distribution, as in `Debian GNU/Linux 12 (bookworm)`.
+    pub distribution: String,
+    /// Its kernel's release.
+    pub kernel_release: String,
+}
+
 /// One guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Vm {
@@ -124,6 +142,9 @@ pub struct Vm {
     pub dataplane: String,
     /// The whole QEMU command line, the program first.
     pub argv: Vec<String>,
+    /// What it said of itself; null for one that has nothing but the agent.
+    #[serde(default)]
+    pub system: Option<GuestSystem>,
 }
 
 /// A thread and the processors it was bound to.
@@ -150,8 +171,11 @@ pub struct Manifest {
     pub accelerator: Accelerator,
     /// QEMU; null without guests.
     pub qemu: Option<Qemu>,
-    /// The guests' kernel; null without guests.
+    /// The guests' kernel; null without guests, and where they boot an image of their own.
     pub guest_kernel: Option<GuestKernel>,
+    /// The image that the guests booted; null where they booted a kernel with nothing but the agent.
+    #[serde(default)]
+    pub guest_image: Option<GuestImage>,
     /// Where the guests' memory lies: `memfd`, `hugetlb` or `hugetlb:FOLDER`; null without guests.
     #[serde(default)]
     pub guest_memory: Option<String>,

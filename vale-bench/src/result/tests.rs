@@ -77,8 +77,14 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
             version: "QEMU emulator version 7.2.0 (Debian 1:7.2)".into(),
         }),
         guest_kernel: None,
+        guest_image: None,
         guest_memory: None,
-        vms: vec![Vm { name: "vm1".into(), dataplane: "uvale".into(), argv: vec!["qemu".into()] }],
+        vms: vec![Vm {
+            name: "vm1".into(),
+            dataplane: "uvale".into(),
+            argv: vec!["qemu".into()],
+            system: None,
+        }],
         pinning: Vec::new(),
     };
     let plan = Plan {
@@ -293,6 +299,9 @@ pub(crate) fn full_document() -> ResultDocument {
     }];
     document.skipped =
         vec![Skipped { scenario: "v2v".into(), dataplane: "vale".into(), reason: "no /dev/netmap".into() }];
+    document.manifest.guest_image = Some(GuestImage { path: "/d.qcow2".into(), format: "qcow2".into() });
+    let (distribution, kernel_release) = ("Debian GNU/Linux 12 (bookworm)".into(), "6.1.0".into());
+    document.manifest.vms[0].system = Some(GuestSystem { distribution, kernel_release });
     document.manifest.host.netmap = Some(NetmapModule::default());
     document.manifest.pinning = vec![Pin { thread: "switch".into(), cpus: vec![1] }];
     document

@@ -109,6 +109,7 @@ pub struct Arm {
 impl Arm {
     fn of(job: Job) -> Result<Arm, Fail> {
         job.bench.check(Some(MAX_FRAME))?;
+        job.vm.iter().try_for_each(|vm| vm.check())?;
         let plane = registry::find(&job.dataplane).map_err(Fail::usage)?;
         let placement = Placement::choose(&job.bench, job.topology.stations.len())?;
         let methods = goals::methods(&job.bench.search)?;

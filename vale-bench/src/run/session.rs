@@ -361,7 +361,8 @@ impl<'a> Session<'a> {
         let host = GuestHost::find(vm, self.progress)?;
         let manifest = &mut self.document.manifest;
         manifest.qemu = Some(host.qemu());
-        manifest.guest_kernel = Some(host.kernel());
+        manifest.guest_kernel = host.kernel();
+        manifest.guest_image = host.image();
         manifest.guest_memory = Some(host.memory());
         manifest.accelerator = host.accelerator();
         if host.accelerator() == Accelerator::Tcg {

@@ -1,10 +1,11 @@
 //! A station in a guest: its machine, and the engine that its agent runs.
 
-use super::{Phase, Station, StationReport};
+use super::{Phase, Station, StationReport, system};
 use crate::cost;
 use crate::dataplane::LabPort;
 use crate::exit::Fail;
-use guest::client::Client;
+use crate::result;
+use guest::client::{Client, ClientError};
 use guest::counters::CounterPage;
 use guest::wire::{Driver, GuestExtent, Hello, Interface, Reply, Request};
 use netmap_rs::layout::{PortLocation, PortShape};
@@ -34,6 +35,16 @@ impl Ram {
     }
 }
 
+/// How a guest's boot is waited for.
+pub struct BootWait<'a> {
+    /// How long.
+    pub deadline: Duration,
+    /// Whether it boots a whole system from a disk, which can go wrong in more ways.
+    pub whole_system: bool,
+    /// Asked now and then.
+    pub go_on: &'a mut dyn FnMut() -> bool,
+}
+
 /// A booted guest: the process, the channel to its agent, and its memory.
 pub struct Machine {
     name: String,
@@ -44,6 +55,7 @@ pub struct Machine {
     hello: Hello,
     counters: CounterPage,
     doorbells: Vec<Option<OwnedFd>>,
+    whole_system: bool,
 }
 
 impl Machine {
@@ -55,16 +67,27 @@ impl Machine {
         mut client: Client,
         ram: Ram,
         doorbells: Vec<OwnedFd>,
-        deadline: Duration,
-        keep_waiting: &mut dyn FnMut() -> bool,
+        wait: BootWait<'_>,
     ) -> Result<Machine, Fail> {
-        let hello = client.hello(deadline, &mut || vm.alive() && keep_waiting());
-        let hello = hello.map_err(|e| explain(name, &vm, e))?;
+        let BootWait { deadline, whole_system, go_on } = wait;
+        let mut hopeless = None;
+        let hello = client.hello(deadline, &mut || {
+            hopeless = if whole_system { system::hopeless(&vm) } else { None };
+            vm.alive() && hopeless.is_none() && go_on()
+        });
+        let hello = hello.map_err(|error| match (hopeless, &error) {
+            (Some(why), _) => explain(name, &vm, why),
+            (None, ClientError::Timeout { .. }) if whole_system => {
+                explain(name, &vm, format!("{error}: {}", system::late(&vm)))
+            }
+            (None, _) => explain(name, &vm, error),
+        })?;
         let counters =
             map(&ram, &[hello.counters]).map_err(|e| e.context(format!("cannot see {name}'s counters")))?;
         let counters = CounterPage::new(counters);
         let doorbells = doorbells.into_iter().map(Some).collect();
-        Ok(Machine { name: name.to_owned(), vm: Some(vm), client, ram, hello, counters, doorbells })
+        let name = name.to_owned();
+        Ok(Machine { name, vm: Some(vm), client, ram, hello, counters, doorbells, whole_system })
     }
 
     /// Its name.
@@ -79,10 +102,14 @@ impl Machine {
         &self.hello
     }
 
-    /// QEMU's command line.
+    /// For the manifest, as a guest of `dataplane`.
     #[must_use]
-    pub fn argv(&self) -> Vec<String> {
-        self.vm.iter().flat_map(Vm::argv).map(|arg| arg.to_string_lossy().into_owned()).collect()
+    pub fn describe(&self, dataplane: &str) -> result::Vm {
+        let Hello { system, kernel, .. } = &self.hello;
+        let system = (!system.is_empty())
+            .then(|| result::GuestSystem { distribution: system.clone(), kernel_release: kernel.clone() });
+        let argv = self.vm.iter().flat_map(Vm::argv).map(|arg| arg.to_string_lossy().into_owned());
+        result::Vm { name: self.name.clone(), dataplane: dataplane.to_owned(), argv: argv.collect(), system }
     }
 
     /// Has the guest allocate `len` bytes for a port, and maps them.
@@ -143,7 +170,7 @@ impl Machine {
 }
 
 /// A guest's failure with its command line and the end of its console.
-fn explain(name: &str, vm: &Vm, error: guest::client::ClientError) -> Fail {
+fn explain(name: &str, vm: &Vm, error: impl std::fmt::Display) -> Fail {
     // What a dying QEMU has to say is on its way.
     let _ = vm.wait(Duration::from_millis(200));
     let evidence = vm.evidence();
@@ -226,9 +253,14 @@ impl Station for GuestStation {
     fn healthy(&mut self) -> Result<(), Fail> {
         match &self.machine.vm {
             Some(vm) if !vm.alive() => {
-                let gone = guest::client::ClientError::Gone { waiting_for: "measurement" };
+                let gone = ClientError::Gone { waiting_for: "measurement" };
                 Err(explain(&self.machine.name, vm, gone))
             }
+            // A guest whose disk is full stands still.
+            Some(vm) if self.machine.whole_system => match system::disk_trouble(vm) {
+                Some(trouble) => Err(explain(&self.machine.name, vm, trouble)),
+                None => Ok(()),
+            },
             _ => Ok(()),
         }
     }

@@ -31,7 +31,7 @@ pub(super) fn scenario(name: &str) -> Option<&'static clap::Command> {
 }
 
 /// Options that are the whole run's: they are given to `suite` itself.
-const OF_THE_RUN: [&str; 10] = [
+const OF_THE_RUN: [&str; 11] = [
     "out",
     "format",
     "quiet",
@@ -40,6 +40,7 @@ const OF_THE_RUN: [&str; 10] = [
     "accel",
     "qemu",
     "kernel",
+    "guest-image",
     "boot-timeout",
     "keep-console",
 ];

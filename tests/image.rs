@@ -1,0 +1,75 @@
+//! Guests that boot a disk of their own: a whole system, made here of the distribution's packages, and disks that are
+//! none.
+
+mod fixture;
+
+use fixture::{Bench, system_disk, write_qcow2};
+use std::fs;
+use std::time::Duration;
+
+/// Firmware, boot loader, kernel, systemd and cloud-init, all translated, on a machine under load.
+const DEADLINE: Duration = Duration::from_secs(420);
+
+#[test]
+fn a_distribution_is_the_guest_and_its_disk_stays_as_it_is() {
+    let Some(disk) = system_disk() else { return };
+    let Some(bench) = Bench::with_guests() else { return };
+    let image = bench.path("a, b.qcow2");
+    write_qcow2(&disk, &image);
+    let image = image.to_str().unwrap();
+    let kept = |path: &str| (fs::read(path).unwrap(), fs::metadata(&disk).unwrap().modified().unwrap());
+    let before = kept(image);
+    let words = ["p2v", "--accel", "tcg", "--guest-image", image, "--keep-console", "consoles"];
+    let measure = ["--duration", "1s", "--warmup", "200ms", "--interval", "100ms", "--out", "r.json"];
+    bench.start_command(bench.command(&[&words[..], &measure].concat())).ends_within(DEADLINE).succeeds();
+    assert!(kept(image) == before, "the disk was written to");
+
+    let kept = bench.kept("r.json");
+    let trial = kept.adds_up().trial();
+    // More than three times around the longest ring.
+    assert!(trial.accounting.received > 3 * 4096, "{:?}", trial.accounting);
+    let manifest = &kept.document.manifest;
+    assert_eq!(manifest.guest_kernel, None);
+    let said = manifest.guest_image.as_ref().expect("guests booted it");
+    assert_eq!((said.path.as_str(), said.format.as_str()), (image, "qcow2"));
+    let system = manifest.vms[0].system.as_ref().expect("it is a whole one");
+    assert!(!system.distribution.is_empty() && system.kernel_release.contains('.'), "{system:?}");
+    let console = fs::read_to_string(bench.path("consoles/vm1.log")).unwrap();
+    assert!(console.contains("cloud-init"), "{console}");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn what_cannot_be_booted_is_told_at_once() {
+    let Some(bench) = Bench::with_guests() else { return };
+    // A first sector that gives the machine back to its firmware.
+    let mut sector = vec![0; 1 << 20];
+    sector[..2].copy_from_slice(&[0xcd, 0x18]);
+    sector[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(bench.path("empty.raw"), sector).unwrap();
+    let ran = bench.run_within("p2v --accel tcg --guest-image empty.raw", Duration::from_secs(60));
+    ran.exits(1).says("there is nothing on its disk that can be booted by a BIOS").says("No bootable device");
+    // A header that promises an image, and no more of it.
+    fs::write(bench.path("cut.qcow2"), b"QFI\xfb\0\0\0\x03").unwrap();
+    let ran = bench.run_within("p2v --accel tcg --guest-image cut.qcow2", Duration::from_secs(60));
+    ran.exits(1).says("QEMU ended at once").says("cut.qcow2");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn what_is_no_disk_is_refused() {
+    let Some(bench) = Bench::with_idle_guests() else { return };
+    fs::write(bench.path("words"), "no disk\n").unwrap();
+    fs::write(bench.path("d.vmdk"), b"KDMV\x01\0\0\0").unwrap();
+    for (line, part) in [
+        ("p2v --guest-image words", "words is neither a qcow2 image nor a raw disk"),
+        ("p2v --guest-image d.vmdk", "d.vmdk is a VMDK image; qcow2 and raw images are taken"),
+        ("p2v --guest-image .", "is not a file"),
+        ("v2v --guest-image none", "cannot read the disk image none"),
+        ("v2v --guest-image words --kernel k", "--guest-image <DISK>"),
+        ("v2v --guest-image words --dataplane bridge,uvale --guest-driver dpdk", "--guest-driver"),
+    ] {
+        bench.run(&format!("{line} --accel tcg")).exits(2).says(part);
+    }
+    bench.leaves_nothing_behind();
+}
