@@ -1,5 +1,5 @@
 //! Starts guests: which QEMU, which accelerator, and what they boot: a kernel with an image that has this very program
-//! as its init, or a disk of their own ([`image`]).
+//! as its init, or a disk of their own ([`mod@image`]).
 //!
 //! Deliberately absent: what dataplane their ports are on.
 
