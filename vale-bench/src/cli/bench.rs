@@ -335,7 +335,8 @@ pub struct VmArgs {
     pub boot_timeout: Option<Duration>,
     /// netmap's module for guests, with its parameters: netmap.ko or 'netmap.ko ptnet_vnet_hdr=0'
     ///
-    /// Built for the guests' kernel. Needed by --dataplane vale. Without a ptnet_vnet_hdr it gets the host's.
+    /// Built for the guests' kernel. Needed by --dataplane vale. It is loaded with ptnet_vnet_hdr=0, whatever the
+    /// host's is.
     #[arg(long, value_name = "FILE", env = "VALE_BENCH_GUEST_NETMAP_KO")]
     pub guest_module: Option<String>,
     /// What joins the kernel's ports: a VALE switch, or a pipe for each pair, without copies
