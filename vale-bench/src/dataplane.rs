@@ -126,22 +126,30 @@ pub trait Switch: Send {
     fn describe(&self) -> result::Dataplane;
     /// Threads of the switch that are busy while frames move.
     fn busy_threads(&self) -> u32;
-    /// The switch's counters of a port, by name, ever increasing.
-    fn counters(&mut self, port: usize) -> BTreeMap<String, u64>;
+    /// The switch's counters of a port, by name, ever increasing; none where it cannot be looked into.
+    fn counters(&mut self, _port: usize) -> BTreeMap<String, u64> {
+        BTreeMap::new()
+    }
     /// Whether those counters have every frame it dropped.
     fn counts_drops(&self) -> bool {
         true
     }
     /// What the switch has taken from and delivered to a port, if it counts that.
-    fn moved(&mut self, port: usize) -> Option<Moved>;
+    fn moved(&mut self, _port: usize) -> Option<Moved> {
+        None
+    }
     /// What was wrong since it was last asked, in sentences.
-    fn faults(&mut self) -> Vec<String>;
+    fn faults(&mut self) -> Vec<String> {
+        Vec::new()
+    }
     /// Threads of its own that move frames. None where it runs in the threads of those who send.
     fn threads(&self) -> Vec<cost::Thread> {
         Vec::new()
     }
-    /// Processor time its threads have used, in nanoseconds.
-    fn cpu_ns(&self) -> Option<u64>;
+    /// Processor time its threads have used, in nanoseconds; none where others' threads do its work.
+    fn cpu_ns(&self) -> Option<u64> {
+        None
+    }
     /// Fails if it cannot go on.
     fn healthy(&mut self) -> Result<(), Fail> {
         Ok(())

@@ -311,7 +311,8 @@ fn throughput(
 
 /// Ports at which flows begin or end: all but those of forwarders.
 fn ends(lab: &Lab) -> impl Iterator<Item = usize> {
-    (0..lab.ports.len()).filter(|&port| lab.topology.across(port).is_none())
+    let forwards = |port: usize| lab.topology.stations[lab.ports[port].station].forwards;
+    (0..lab.ports.len()).filter(move |&port| !forwards(port))
 }
 
 /// sent = received + drops, by cause. `marked` says that receivers know the frames of this run.

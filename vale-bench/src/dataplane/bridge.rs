@@ -5,7 +5,7 @@
 //! end. The bridge runs in whoever sends, and in QEMU's (or vhost-net's) threads.
 
 use super::assembly::{assemble, guest_plans, ports};
-use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
+use super::{Dataplane, Idle, Lab, LabPort, Lack, Setting, Switch, Wanted};
 use crate::doctor::Facts;
 use crate::exit::{Exit, Fail, FailContext};
 use crate::guests::Plug;
@@ -185,17 +185,5 @@ impl Switch for Kernel {
     /// Frames are also dropped in queues that belong to no port of the bridge.
     fn counts_drops(&self) -> bool {
         false
-    }
-
-    fn moved(&mut self, _port: usize) -> Option<Moved> {
-        None
-    }
-
-    fn faults(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn cpu_ns(&self) -> Option<u64> {
-        None
     }
 }

@@ -4,13 +4,12 @@
 //! Nothing is made or attached: a network interface gets onto a VALE switch by `vale-bench vale attach`.
 
 use super::assembly::assemble;
-use super::{Dataplane, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
+use super::{Dataplane, Lab, LabPort, Lack, Setting, Switch, Wanted};
 use crate::commands::traffic::{Wish, open};
 use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::result::{self, Accelerator};
 use pktgen::port::Port;
-use std::collections::BTreeMap;
 
 /// The name to ask for it by.
 pub const NAME: &str = "ports";
@@ -94,23 +93,7 @@ impl Switch for Unknown {
         0
     }
 
-    fn counters(&mut self, _port: usize) -> BTreeMap<String, u64> {
-        BTreeMap::new()
-    }
-
     fn counts_drops(&self) -> bool {
         false
-    }
-
-    fn moved(&mut self, _port: usize) -> Option<Moved> {
-        None
-    }
-
-    fn faults(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn cpu_ns(&self) -> Option<u64> {
-        None
     }
 }

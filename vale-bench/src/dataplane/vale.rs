@@ -6,7 +6,7 @@
 //! (kloop), and counts nothing by port: what it drops is the difference between what was sent and received.
 
 use super::assembly::ports_on;
-use super::{Dataplane, Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted, mac};
+use super::{Dataplane, Idle, Lab, LabPort, Lack, Setting, Switch, Wanted, mac};
 use crate::cli::LinkChoice;
 use crate::doctor::Facts;
 use crate::exit::{Exit, Fail};
@@ -356,24 +356,8 @@ impl Switch for Kernel {
         if self.options.guests == Guests::Ptnet { self.guest_ports } else { 0 }
     }
 
-    fn counters(&mut self, _port: usize) -> BTreeMap<String, u64> {
-        BTreeMap::new()
-    }
-
     fn counts_drops(&self) -> bool {
         false
-    }
-
-    fn moved(&mut self, _port: usize) -> Option<Moved> {
-        None
-    }
-
-    fn faults(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn cpu_ns(&self) -> Option<u64> {
-        None
     }
 }
 

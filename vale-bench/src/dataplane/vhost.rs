@@ -5,7 +5,7 @@
 //! here, so that every one of them gets the same guests, rings and processors.
 
 use super::assembly::{assemble, guest_plans, ports};
-use super::{Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
+use super::{Idle, Lab, LabPort, Lack, Setting, Switch, Wanted};
 use crate::cli::{GuestDriverChoice, RingChoice, RoleChoice};
 use crate::cost;
 use crate::doctor::Facts;
@@ -304,10 +304,6 @@ impl Switch for External {
 
     fn counts_drops(&self) -> bool {
         self.running.counts_drops()
-    }
-
-    fn moved(&mut self, _port: usize) -> Option<Moved> {
-        None
     }
 
     fn faults(&mut self) -> Vec<String> {

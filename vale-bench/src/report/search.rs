@@ -34,13 +34,7 @@ pub(super) fn searches(document: &ResultDocument) -> Vec<Searches> {
 }
 
 fn comparable(a: &SearchRecord, b: &SearchRecord) -> bool {
-    a.method == b.method
-        && a.scenario == b.scenario
-        && a.direction == b.direction
-        && a.vms == b.vms
-        && a.senders == b.senders
-        && a.flows == b.flows
-        && a.dataplane.accelerator == b.dataplane.accelerator
+    a.asks_as(b) && a.dataplane.accelerator == b.dataplane.accelerator
 }
 
 fn title(group: &[&SearchRecord]) -> String {

@@ -288,6 +288,16 @@ pub struct SearchRecord {
 }
 
 impl SearchRecord {
+    /// Whether both looked for the same in the same way, on whatever and with frames of whatever size.
+    pub fn asks_as(&self, other: &SearchRecord) -> bool {
+        self.method == other.method
+            && self.scenario == other.scenario
+            && self.direction == other.direction
+            && self.vms == other.vms
+            && self.senders == other.senders
+            && self.flows == other.flows
+    }
+
     /// Every trial, that of the round trips among them.
     pub fn all_trials(&self) -> impl Iterator<Item = &Trial> {
         self.trials.iter().map(|trial| &trial.raw).chain(&self.round_trips)

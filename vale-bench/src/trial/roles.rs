@@ -1,7 +1,7 @@
 //! What every port of a lab is told to do, and what it says it did.
 
 use super::{TrialSpec, moved, settle};
-use crate::dataplane::{Lab, ip};
+use crate::dataplane::{Lab, LabPort, ip};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
 use crate::load::Load;
@@ -78,10 +78,15 @@ fn give(lab: &mut Lab, roles: Vec<PortRoles>, forwarding: bool) -> Result<(), Fa
     Ok(())
 }
 
+/// Which port of the topology a station's port `local` is.
+fn number(ports: &[LabPort], station: usize, local: usize) -> Option<usize> {
+    ports.iter().position(|port| port.station == station && port.local == local)
+}
+
 /// How a station sends on what leaves by its port `local`: from itself to the next on that side, as a router would. So
 /// every switch on the way knows its two addresses and floods nothing, and interfaces need not be promiscuous.
 fn forwarding_by(lab: &Lab, station: usize, local: usize) -> Result<FwdSpec, Fail> {
-    let out = lab.ports.iter().position(|port| port.station == station && port.local == local);
+    let out = number(&lab.ports, station, local);
     let ends = out.and_then(|out| Some((lab.ports.get(lab.topology.peer(out)?)?, &lab.ports[out])));
     let Some((next, out)) = ends else {
         let name = lab.stations[station].name();
@@ -112,18 +117,17 @@ pub(super) fn reports(lab: &mut Lab) -> Result<Reports, Fail> {
     let mut forwarded = vec![None; lab.ports.len()];
     for (index, station) in lab.stations.iter_mut().enumerate() {
         let StationReport { ports: of_ports, forwarded: of_directions } = station.report()?;
-        let number = |local: usize| {
-            let port = lab.ports.iter().position(|p| p.station == index && p.local == local);
+        let known = |local: usize| {
             let name = station.name();
-            port.ok_or_else(|| {
+            number(&lab.ports, index, local).ok_or_else(|| {
                 Fail::failed(anyhow::anyhow!("{name} reports a port {local} that it does not have"))
             })
         };
         for (local, report) in of_ports {
-            ports[number(local)?] = report;
+            ports[known(local)?] = report;
         }
         for (local, report) in of_directions.into_iter().enumerate() {
-            forwarded[number(local)?] = Some(report);
+            forwarded[known(local)?] = Some(report);
         }
     }
     Ok(Reports { ports, forwarded })

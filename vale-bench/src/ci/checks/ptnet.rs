@@ -5,10 +5,11 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use qemu_ptnet::child::{Parting, Process};
+use rustix::process::Signal;
 
 use crate::ci::Check;
 use crate::ci::check::{Done, Stop, fail, holds, same, skip};
@@ -39,8 +40,6 @@ const STARTS: u64 = 2;
 const START: Duration = Duration::from_secs(90);
 /// How long one that is told to end may take to do so.
 const FAREWELL: Duration = Duration::from_secs(15);
-/// How often a program is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 /// All starts, and some time for the check itself.
 const DEADLINE_S: u64 = STARTS * (START.as_secs() + FAREWELL.as_secs()) + 20;
 /// Fewer frames than this in a second are none to speak of.
@@ -71,15 +70,15 @@ fn measure_in(benchmark: &[&str], out: &Path) -> Result<ResultDocument, Stop> {
     let said = out.with_extension("log");
     let mut hung = String::new();
     for _ in 0..STARTS {
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        command
             .args(benchmark)
             .args(["--dataplane", "vale", "--accel", "kvm", "--duration", "2s", "--out"])
             .arg(out)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&said)?)
-            .spawn()?;
-        let status = ended(child)?;
+            .stderr(File::create(&said)?);
+        let status = ended(command)?;
         let said = std::fs::read_to_string(&said)?;
         match status.map(|status| (status, status.code())) {
             Some((_, Some(0))) => return Ok(ResultDocument::read(out)?),
@@ -100,27 +99,15 @@ fn measure_in(benchmark: &[&str], out: &Path) -> Result<ResultDocument, Stop> {
 }
 
 /// How the program ended, if it did so in time. Else it is told to end, which takes its guests along.
-fn ended(mut child: Child) -> io::Result<Option<ExitStatus>> {
-    let pid = Pid::from_child(&child);
-    let mut within = |time: Duration| -> io::Result<Option<ExitStatus>> {
-        let end = Instant::now() + time;
-        loop {
-            let status = child.try_wait()?;
-            if status.is_some() || Instant::now() > end {
-                return Ok(status);
-            }
-            std::thread::sleep(LOOK);
-        }
-    };
-    if let Some(status) = within(START)? {
-        return Ok(Some(status));
+fn ended(command: Command) -> io::Result<Option<ExitStatus>> {
+    let mut process = Process::spawn_with(command, Parting::Kindly)?;
+    let status = process.wait(START)?;
+    if status.is_none() {
+        process.signal(Signal::TERM)?;
+        // Whether it heeds that or not, nothing of it stays.
+        process.wait(FAREWELL)?;
     }
-    rustix::process::kill_process(pid, Signal::TERM)?;
-    if within(FAREWELL)?.is_none() {
-        child.kill()?;
-        child.wait()?;
-    }
-    Ok(None)
+    Ok(status)
 }
 
 /// Frames arrived, and none that should not have.

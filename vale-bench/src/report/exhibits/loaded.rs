@@ -30,6 +30,20 @@ fn at<'a>(cell: &Cell<'a>, percent: f64) -> Vec<&'a LoadedLatency> {
     cell.trials.iter().filter_map(|(_, trial)| find(trial)).collect()
 }
 
+/// Columns of both tables.
+const HEADER: [&str; 10] = [
+    "Frame",
+    "Dataplane",
+    "Load",
+    "Mpps received",
+    "Loss %",
+    "Probes",
+    "p50 µs",
+    "p99 µs",
+    "p99.9 µs",
+    "max µs",
+];
+
 /// Round trips on idle ports, and what the engine alone takes.
 fn beside<'a>(cell: &Cell<'a>, of: fn(&'a Trial) -> Option<&'a Latency>) -> Vec<&'a Latency> {
     cell.trials.iter().filter_map(|(_, trial)| of(trial)).collect()
@@ -37,19 +51,7 @@ fn beside<'a>(cell: &Cell<'a>, of: fn(&'a Trial) -> Option<&'a Latency>) -> Vec<
 
 /// Round trips against load.
 pub(super) fn against(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
-    let header = [
-        "Frame",
-        "Dataplane",
-        "Load",
-        "Mpps received",
-        "Loss %",
-        "Probes",
-        "p50 µs",
-        "p99 µs",
-        "p99.9 µs",
-        "max µs",
-    ];
-    let mut table = Table::new(3, &header);
+    let mut table = Table::new(3, &HEADER);
     let mut charts = Vec::new();
     for size in panel.sizes() {
         let mut series = Vec::new();
@@ -145,19 +147,7 @@ fn rows(study: &Study<'_>, cell: &Cell<'_>) -> Vec<Vec<String>> {
 
 /// Round trips by percentile, a line for each load.
 pub(super) fn percentiles(study: &Study<'_>, panel: &Panel<'_>) -> Option<Exhibit> {
-    let header = [
-        "Frame",
-        "Dataplane",
-        "Load",
-        "Mpps received",
-        "Loss %",
-        "Probes",
-        "p50 µs",
-        "p99 µs",
-        "p99.9 µs",
-        "max µs",
-    ];
-    let mut table = Table::new(3, &header);
+    let mut table = Table::new(3, &HEADER);
     let mut charts = Vec::new();
     for cell in panel.cells.iter().filter(|cell| !percents(cell).is_empty()) {
         table.rows.extend(rows(study, cell));

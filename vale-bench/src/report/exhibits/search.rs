@@ -90,13 +90,7 @@ fn round_trips(study: &Study<'_>, like: &Like<'_>) -> [Option<Exhibit>; 2] {
 }
 
 fn alike(a: &SearchRecord, b: &SearchRecord) -> bool {
-    a.method == b.method
-        && a.scenario == b.scenario
-        && a.direction == b.direction
-        && a.vms == b.vms
-        && a.senders == b.senders
-        && a.flows == b.flows
-        && a.frame_size == b.frame_size
+    a.asks_as(b) && a.frame_size == b.frame_size
 }
 
 /// `VM to VM (v2v), 2 guests, one way, 64-byte frames`.
