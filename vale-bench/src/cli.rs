@@ -87,14 +87,20 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// What every benchmark has and this one refuses: left out of its help.
+fn not_offered(arg: clap::Arg) -> clap::Arg {
+    arg.hide(true)
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Measure VM to VM: pairs of guests on one switch
     ///
     /// Boots the guests, gives each a port of one switch, and lets the first of every two send to the second, one to
-    /// all others, or all to one (--pattern; both ways with --bidir). The rate is the receivers'. A trial is made for every size, dataplane and
-    /// repetition, interleaved.
+    /// all others, or all to one (--pattern; both ways with --bidir). The rate is the receivers'. A trial is made for
+    /// every size, dataplane and repetition, interleaved.
+    #[command(mut_arg("port", not_offered))]
     V2v(Box<V2vArgs>),
     /// Measure host port to host port: pairs of ports on one switch
     ///
@@ -103,14 +109,17 @@ pub enum Command {
     /// dataplane and repetition, interleaved.
     P2p(Box<P2pArgs>),
     /// Measure host port to VM: each port of the host sends to a guest of its own
+    #[command(mut_arg("port", not_offered))]
     P2v(Box<HostGuestArgs>),
     /// Measure VM to host port: each guest sends to a port of the host of its own
+    #[command(mut_arg("port", not_offered))]
     V2p(Box<HostGuestArgs>),
     /// Measure through a chain of VMs, from the host and back to it
     ///
     /// The host sends into the first guest; each guest forwards between its two ports; the last leads back to the
     /// host, which receives. Every hop is a switch of its own. With --bidir frames go both ways through the chain,
     /// and round trips (--latency) go through it and back. The rate is the receivers'.
+    #[command(mut_arg("port", not_offered))]
     Loopback(Box<LoopbackArgs>),
     /// Run many benchmarks as one, from a file
     ///

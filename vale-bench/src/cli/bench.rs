@@ -135,7 +135,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NAMES", default_value = "uvale", value_delimiter = ',',
         default_value_if("port", clap::builder::ArgPredicate::IsPresent, "ports"), value_parser = values::dataplane, help_heading = "What to measure")]
     pub dataplane: Vec<String>,
-    /// Measure between ports that there are, by their names: netmap:eth0, vale0:1, eth0 or dpdk:… (p2p only)
+    /// Measure between ports that there are, by their names: netmap:eth0, vale0:1, eth0 or dpdk:…
     ///
     /// Twice for each pair. What joins them is under test: a cable, or a switch.
     #[arg(long, value_name = "NAME", help_heading = "What to measure")]

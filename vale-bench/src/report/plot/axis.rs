@@ -31,6 +31,9 @@ impl Axis {
     }
 }
 
+/// The sizes a plot tells apart: what is nearer to zero, or larger, is drawn as these.
+const DRAWN: (f64, f64) = (1e-12, 1e15);
+
 /// An axis laid out for some values.
 #[derive(Debug)]
 pub(super) struct Placed<'a> {
@@ -47,8 +50,10 @@ impl<'a> Placed<'a> {
     /// Lays `axis` out for `values`, with at most about `room` ticks.
     pub(super) fn new(axis: &'a Axis, values: impl Iterator<Item = f64>, room: usize) -> Placed<'a> {
         let scale = &axis.scale;
-        let values: Vec<f64> =
-            values.filter(|v| v.is_finite()).filter(|v| *scale != Scale::Log || *v > 0.0).collect();
+        let values: Vec<f64> = values
+            .filter(|value| value.is_finite() && (*scale != Scale::Log || *value > 0.0))
+            .map(|value| if value > 0.0 { value.clamp(DRAWN.0, DRAWN.1) } else { value })
+            .collect();
         let least = values.iter().copied().fold(f64::INFINITY, f64::min);
         let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let (least, most) = if values.is_empty() { (1.0, 1.0) } else { (least, most) };
@@ -91,7 +96,7 @@ fn nine(quantile: f64) -> f64 {
 type Span = (f64, f64, Vec<(f64, String)>);
 
 fn linear(most: f64, room: usize, round: bool) -> Span {
-    let most = if most > 0.0 && most < 1e300 { most } else { 1.0 };
+    let most = if most > 0.0 { most } else { 1.0 };
     let raw = most / room as f64;
     let decade = 10f64.powf(raw.log10().floor());
     let step =
@@ -208,6 +213,23 @@ mod tests {
         let placed = Placed::new(&axis, [0.999].into_iter(), 8).between(0.0, 300.0);
         for (quantile, px) in [(0.0, 0.0), (0.9, 100.0), (0.99, 200.0), (0.999, 300.0), (1.0, 300.0)] {
             assert!((placed.at(quantile) - px).abs() < 1e-6, "{quantile}");
+        }
+    }
+
+    #[test]
+    fn the_largest_and_the_smallest_numbers_are_drawn_at_the_ends() {
+        for scale in [Scale::Linear, Scale::Tight, Scale::Log] {
+            let axis = Axis::new("", scale);
+            for values in [[4e-157, 1.5e308], [5e-324, 0.0], [f64::MAX, f64::MAX], [f64::MAX, f64::MIN]] {
+                let placed = Placed::new(&axis, values.into_iter(), 5).between(0.0, 100.0);
+                assert!(placed.ticks.len() <= 24, "{values:?}: {:?}", placed.ticks);
+                assert!(
+                    placed.ticks.iter().all(|(_, label)| label.chars().count() < 32),
+                    "{:?}",
+                    placed.ticks
+                );
+                assert!(values.iter().all(|value| (0.0..=100.0).contains(&placed.at(*value))), "{values:?}");
+            }
         }
     }
 
