@@ -210,7 +210,7 @@ fn a_guest_forwards_between_two_ports_and_rewrites_addresses() {
     let devices = [1, 0].map(|port| guest.open(port).interface);
     assert_ne!(devices[0], devices[1]);
     let rewrite = Rewrite::Set { dst: [2, 0, 0, 0, 9, 9], src: mac(1) };
-    let specs = [FwdSpec { burst: 64, rewrite }, FwdSpec { burst: 64, rewrite: Rewrite::Keep }];
+    let specs = [rewrite, Rewrite::Keep].map(|rewrite| FwdSpec { burst: 64, rewrite, timed: false });
     let run = || {
         let request = Request::Forward { ports: [0, 1], specs: specs.clone(), idle: IDLE };
         assert_eq!(guest.ask(&request), Reply::Done);

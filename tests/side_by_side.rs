@@ -6,7 +6,7 @@ mod fixture;
 use std::collections::BTreeSet;
 use std::fs;
 
-use fixture::{Bench, END_DEADLINE, READY_DEADLINE};
+use fixture::{Bench, END_DEADLINE, READY_DEADLINE, RUN_DEADLINE, has_dpdk};
 use vale_bench::result::{ResultDocument, Trial};
 
 /// How long a trial is here.
@@ -28,6 +28,19 @@ fn what_cannot_run_here_is_listed_and_the_rest_runs() {
     assert!(kept.adds_up().trials().iter().all(|trial| trial.dataplane.name == "uvale"));
     assert_eq!((kept.trials().len(), kept.document.skipped.len()), (2, 1));
     assert!(ran.stdout.contains("! Not run: p2p on vale: "), "{ran}");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn a_switch_that_is_a_program_is_started_for_every_round() {
+    if !has_dpdk() {
+        return;
+    }
+    let bench = Bench::alone();
+    let kept =
+        bench.measure_within(&format!("p2p --dataplane uvale,testpmd --repeat 3 {BRIEF}"), 2 * RUN_DEADLINE);
+    let rounds = |name: &str| kept.trials().iter().filter(|trial| trial.dataplane.name == name).count();
+    assert_eq!((rounds("uvale"), rounds("testpmd"), kept.document.failed.len()), (3, 3, 0));
     bench.leaves_nothing_behind();
 }
 

@@ -95,7 +95,7 @@ fn forward(size: u16, rounds: u32, laps: u32) -> Cost {
     let ((mut a, mut b), (mut c, mut d)) = (pair(SLOTS, 2048), pair(SLOTS, 2048));
     let mut tx = Tx::new(&spec(Sizes::Fixed(size), 1, Rate::Max), a.info()).expect("the size fits the port");
     let mut rx = Rx::new(&RxSpec { burst: BURST }).expect("the burst is in range");
-    let fwd = FwdSpec { burst: BURST, rewrite: Rewrite::Swap };
+    let fwd = FwdSpec { burst: BURST, rewrite: Rewrite::Swap, timed: false };
     let mut fwd = Fwd::new(&fwd, c.info()).expect("the burst is in range");
     tx.start(0);
     let mut times = Vec::new();

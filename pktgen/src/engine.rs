@@ -30,7 +30,7 @@ pub use thread::{EngineError, EngineThread, panic_text};
 pub use zero_copy::ZeroCopyEngine;
 
 use crate::clock::{Clock, Monotonic};
-use crate::port::PortError;
+use crate::port::{PortError, PortInfo};
 use crate::spec::{IdlePolicy, WorkReport};
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -42,6 +42,16 @@ pub const MAX_NAP: Duration = Duration::from_millis(1);
 /// Where threads have processors of their own, the last so many nanoseconds before a frame is due are polled through:
 /// a sleeper wakes up some tens of microseconds late.
 pub const AHEAD_NS: u64 = 60_000;
+
+/// Frames that may wait in a ring before its thread wakes up more often: a wake-up is then paid for by so many.
+const BACKLOG: u32 = 512;
+
+/// The [`Work::patience`] of who moves frames by these ports and is not waited for: half of their smallest ring, as much
+/// is left for what comes while the thread is kept from its processor, and no more than so many in larger ones.
+fn backlog<const N: usize>(ports: [&PortInfo; N]) -> u32 {
+    let smallest = ports.iter().map(|info| info.tx_slots.min(info.rx_slots)).min().unwrap_or(0);
+    (smallest / 2).min(BACKLOG)
+}
 
 /// One member of an engine.
 pub trait Work: Send {

@@ -161,6 +161,8 @@ pub struct FwdSpec {
     pub burst: u32,
     /// Addresses of what is sent.
     pub rewrite: Rewrite,
+    /// Someone measures how long frames take, so none is to wait for others.
+    pub timed: bool,
 }
 
 /// What one port does during a trial; `tx` and `rx` together make it bidirectional.
@@ -457,7 +459,7 @@ mod tests {
             });
         }
         for rewrite in [Rewrite::Keep, Rewrite::Swap, Rewrite::Set { dst: [1; 6], src: [2; 6] }] {
-            json_and_back(&FwdSpec { burst: 3, rewrite });
+            json_and_back(&FwdSpec { burst: 3, rewrite, timed: true });
         }
     }
 

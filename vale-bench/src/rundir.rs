@@ -18,6 +18,7 @@ mod recover;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use base::runtime_dir;
 pub use journal::Record;
@@ -34,7 +35,7 @@ const JOURNAL: &str = "journal";
 const RUN_PREFIX: &str = "run-";
 
 /// Longest path of a run directory: a socket's path has 107 bytes, and names inside want some of them.
-const RUN_PATH_MAX: usize = 80;
+const RUN_PATH_MAX: usize = 76;
 
 /// [`runtime_dir`], made if need be and found private to this user: for sockets that other runs find by name.
 pub fn ensure_runtime_dir() -> Result<PathBuf, RunDirError> {
@@ -87,9 +88,17 @@ impl RunDirError {
     }
 }
 
-/// The directory of the living run; everything in it, and everything in its journal, goes when it is dropped.
+/// The directory of the living run, or a part of it; everything in it goes when it is dropped, and with the last of
+/// them everything in the journal.
 #[derive(Debug)]
 pub struct RunDir {
+    path: PathBuf,
+    run: Arc<Run>,
+}
+
+/// A living run.
+#[derive(Debug)]
+struct Run {
     path: PathBuf,
     journal: Journal,
     /// The directory, open and locked: the kernel frees the lock when this process ends, however it ends.
@@ -114,7 +123,15 @@ impl RunDir {
             .map_err(RunDirError::io("lock", &path))?;
         let journal_path = path.join(JOURNAL);
         let journal = Journal::create(&journal_path).map_err(RunDirError::io("create", &journal_path))?;
-        Ok(RunDir { path, journal, _lock: lock })
+        Ok(RunDir { path: path.clone(), run: Arc::new(Run { path, journal, _lock: lock }) })
+    }
+
+    /// A directory of its own inside it, for what is started and ended within the run: files there are in nobody's
+    /// way.
+    pub fn part(&self, name: &str) -> Result<RunDir, RunDirError> {
+        let path = self.join(name);
+        fs::create_dir(&path).map_err(RunDirError::io("create", &path))?;
+        Ok(RunDir { path, run: self.run.clone() })
     }
 
     /// Where it is: put sockets, images and logs of the run here.
@@ -147,7 +164,7 @@ impl RunDir {
     /// A name for a network interface that no other living or dead run has: `kind` is a letter, `number` tells those
     /// of a kind apart. Writes it down, to be removed at the end of this run or by the next.
     pub fn interface(&self, kind: char, number: usize) -> Result<String, RunDirError> {
-        let name = self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = self.run.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = format!("vb{}{kind}{number}", name.trim_start_matches(RUN_PREFIX));
         self.record(&Record::Interface { name: name.clone() })?;
         Ok(name)
@@ -155,11 +172,19 @@ impl RunDir {
 
     /// Writes down anything else that would outlive the run.
     pub fn record(&self, record: &Record) -> Result<(), RunDirError> {
-        self.journal.append(record).map_err(RunDirError::io("write to", &self.path.join(JOURNAL)))
+        self.run.journal.append(record).map_err(RunDirError::io("write to", &self.run.path.join(JOURNAL)))
     }
 }
 
 impl Drop for RunDir {
+    fn drop(&mut self) {
+        if self.path != self.run.path {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+impl Drop for Run {
     fn drop(&mut self) {
         if let Ok(read) = journal::read(&self.path.join(JOURNAL)) {
             for record in &read.records {

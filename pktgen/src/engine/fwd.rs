@@ -1,6 +1,6 @@
 //! A forwarder as a member of an engine.
 
-use super::{Phase, Work};
+use super::{Phase, Work, backlog};
 use crate::Error;
 use crate::counters::{Shared, Snapshot};
 use crate::port::{Interest, Port, PortError};
@@ -15,6 +15,8 @@ pub struct FwdEngine<P, Q> {
     right: Q,
     rightward: Fwd,
     leftward: Fwd,
+    /// Whether someone measures how long frames take.
+    timed: bool,
     counters: [Shared; 2],
     heartbeat: u64,
     phase: Phase,
@@ -28,6 +30,7 @@ impl<P: Port, Q: Port> FwdEngine<P, Q> {
         Ok(Self {
             rightward: Fwd::new(&specs[0], right.info())?,
             leftward: Fwd::new(&specs[1], left.info())?,
+            timed: specs.iter().any(|spec| spec.timed),
             left,
             right,
             counters,
@@ -71,9 +74,8 @@ impl<P: Port, Q: Port> Work for FwdEngine<P, Q> {
         None
     }
 
-    /// Its ports' other ends may measure how long frames take.
     fn patience(&self) -> u32 {
-        0
+        if self.timed { 0 } else { backlog([self.left.info(), self.right.info()]) }
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), PortError> {

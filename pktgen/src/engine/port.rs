@@ -1,6 +1,6 @@
 //! One port with its roles as a member of an engine.
 
-use super::{Phase, Work};
+use super::{Phase, Work, backlog};
 use crate::Error;
 use crate::counters::{Shared, Snapshot};
 use crate::frame::{FCS, Kind, Mark};
@@ -331,13 +331,11 @@ impl<P: Port> Work for PortEngine<P> {
         tx.chain(ping).min()
     }
 
-    /// An eighth of the smaller ring: a sender's burst and a receiver's backlog then stay far from its end.
     fn patience(&self) -> u32 {
         if self.ping.is_some() || self.pong.is_some() {
             return 0;
         }
-        let info = self.port.info();
-        info.tx_slots.min(info.rx_slots) / 8
+        backlog([self.port.info()])
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<(), PortError> {

@@ -3,7 +3,6 @@
 use super::*;
 use crate::counters::{Counters, Shared};
 use crate::latency::Latency;
-use crate::port::Port;
 use crate::ports::mem::{MemPort, pair};
 use crate::spec::*;
 use std::sync::Arc;
@@ -228,7 +227,7 @@ fn what_is_under_way_when_sending_stops_still_arrives() {
 fn a_forwarder_joins_two_pairs() {
     let ((a, left), (right, b)) = (pair(128, 2048), pair(128, 2048));
     let counters: [Arc<Counters>; 4] = Default::default();
-    let spec = FwdSpec { burst: 32, rewrite: Rewrite::Swap };
+    let spec = FwdSpec { burst: 32, rewrite: Rewrite::Swap, timed: false };
     let shared = [Shared::from(counters[2].clone()), Shared::from(counters[3].clone())];
     let fwd = FwdEngine::new(left, right, &[spec.clone(), spec], shared).unwrap();
     let mut forwarding = start(POLICY, vec![Box::new(move |to| to.add(fwd))]);
@@ -304,29 +303,33 @@ fn a_panic_of_an_engine_is_an_error_of_its_owner() {
 
 #[test]
 fn naps_grow_while_they_bring_in_little_and_shrink_when_they_bring_in_much() {
-    let (a, _b) = pair(1024, 2048);
     let roles = |pong| PortRoles { rx: Some(RxSpec { burst: 8 }), pong, ..Default::default() };
-    let members = |roles| -> Vec<Box<dyn Work>> {
-        let (port, _) = pair(1024, 2048);
+    let members = |slots, roles| -> Vec<Box<dyn Work>> {
+        let (port, _) = pair(slots, 2048);
         vec![Box::new(PortEngine::new(port, &roles, Arc::<Counters>::default()).unwrap())]
     };
-    let mut nap = Nap::new(&POLICY, &members(roles(None)));
-    assert_eq!(u64::from(nap.patience), nap_patience(&a));
+    for (slots, patience) in [(2, 1), (256, 128), (1024, 512), (4096, 512)] {
+        assert_eq!(Nap::new(&POLICY, &members(slots, roles(None))).patience, patience);
+    }
+    let mut nap = Nap::new(&POLICY, &members(256, roles(None)));
     let mut after = |frames| {
         nap.brought_in = frames;
         nap.next().as_micros()
     };
     assert_eq!([(); 6].map(|()| after(1)), [100, 200, 400, 500, 500, 500]);
-    assert_eq!(after(nap_patience(&a) / 2), 500, "neither little nor much");
-    assert_eq!([(); 5].map(|()| after(nap_patience(&a) + 1)), [250, 125, 62, 50, 50]);
+    assert_eq!(after(64), 500, "neither little nor much");
+    assert_eq!([(); 5].map(|()| after(129)), [250, 125, 62, 50, 50]);
 
-    let mut nap = Nap::new(&POLICY, &members(roles(Some(PongSpec { burst: 8 }))));
+    let mut nap = Nap::new(&POLICY, &members(256, roles(Some(PongSpec { burst: 8 }))));
     assert!(!nap.grows(), "someone waits for the echo");
     assert_eq!([(); 3].map(|()| nap.next().as_micros()), [50, 50, 50]);
-}
 
-fn nap_patience(port: &MemPort) -> u64 {
-    u64::from(port.info().rx_slots / 8)
+    for (timed, patience) in [(false, 64), (true, 0)] {
+        let ((left, _), (right, _)) = (pair(128, 2048), pair(1024, 2048));
+        let specs = [(); 2].map(|()| FwdSpec { burst: 8, rewrite: Rewrite::Keep, timed });
+        let fwd = FwdEngine::new(left, right, &specs, Default::default()).unwrap();
+        assert_eq!(fwd.patience(), patience, "someone waits for the frames: {timed}");
+    }
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Work for ZeroCopyEngine {
         None
     }
 
-    /// Its ports' other ends may measure how long frames take.
+    /// Who asks for it may measure how long frames take.
     fn patience(&self) -> u32 {
         0
     }

@@ -404,7 +404,7 @@ fn a_forwarder_loses_nothing_it_took_in_and_joins_fragments() {
         let (mut c, mut d) = pair(5, 1514);
         b.impair(|n| if n % 3 == 0 { Fate::Split(100) } else { Fate::Deliver });
         let mut tx = tx(&a, &tx_spec(Sizes::Cycle(vec![64, 1518, 700]), Rate::Max, 9, Some(3_000)));
-        let mut fwd = Fwd::new(&FwdSpec { burst: 16, rewrite }, c.info()).unwrap();
+        let mut fwd = Fwd::new(&FwdSpec { burst: 16, rewrite, timed: false }, c.info()).unwrap();
         let mut rx = rx().verifying(1);
         let mut addresses = None;
         while tx.step(&mut a, 0).unwrap() + fwd.step_between(&mut b, &mut c, 0).unwrap() > 0 {
@@ -437,13 +437,13 @@ fn a_forwarder_drops_what_does_not_fit_the_other_port_and_reflects_on_one() {
     let (mut c, _d) = pair(32, 1000);
     let mut load = tx(&a, &tx_spec(Sizes::Cycle(vec![1004, 1005]), Rate::Max, 9, Some(8)));
     load.step(&mut a, 0).unwrap();
-    let mut fwd = Fwd::new(&FwdSpec { burst: 16, rewrite: Rewrite::Keep }, c.info()).unwrap();
+    let mut fwd = Fwd::new(&FwdSpec { burst: 16, rewrite: Rewrite::Keep, timed: false }, c.info()).unwrap();
     assert_eq!(fwd.step_between(&mut b, &mut c, 0).unwrap(), 8 + 4);
     assert_eq!(fwd.report(), FwdReport { received: 8, forwarded: 4, dropped: 4 });
 
     let mut load = tx(&a, &tx_spec(Sizes::Fixed(1518), Rate::Max, 9, Some(9)));
     load.step(&mut a, 0).unwrap();
-    let mut fwd = Fwd::new(&FwdSpec { burst: 16, rewrite: Rewrite::Swap }, b.info()).unwrap();
+    let mut fwd = Fwd::new(&FwdSpec { burst: 16, rewrite: Rewrite::Swap, timed: false }, b.info()).unwrap();
     assert_eq!(fwd.step(&mut b, 0).unwrap(), 18);
     let mut rx = rx().verifying(1);
     assert_eq!(rx.step(&mut a, 0).unwrap(), 9);

@@ -73,6 +73,10 @@ pub(super) struct Session<'a> {
     estimate: Estimate,
     /// The lab of a single arm, which stays up.
     up: Option<Lab>,
+    /// Labs that were brought up.
+    labs: u32,
+    /// Where the last of them has its files.
+    lab_dir: Option<RunDir>,
     failures: Vec<String>,
 }
 
@@ -101,6 +105,8 @@ impl<'a> Session<'a> {
             facts: None,
             estimate: Estimate::default(),
             up: None,
+            labs: 0,
+            lab_dir: None,
             failures: Vec::new(),
         }
     }
@@ -331,16 +337,19 @@ impl<'a> Session<'a> {
             let guests = if vms == 1 { "guest" } else { "guests" };
             self.progress.stage(&format!("booting {vms} {guests} ({name})"));
         }
+        self.labs += 1;
+        let lab_dir = self.run_dir.part(&self.labs.to_string())?;
         let setting = Setting {
             topology: &arm.topology,
             bench: &arm.bench,
             vm: arm.vm.as_deref(),
             placement: &arm.placement,
             guests: host,
-            run_dir: self.run_dir,
+            run_dir: &lab_dir,
             interrupt: self.interrupt,
         };
         let mut lab = arm.plane.bring_up(&setting).context_with(|| format!("cannot bring up {name}"))?;
+        self.lab_dir = Some(lab_dir);
         lab.awake(|lab| trial::teach(lab, self.interrupt))?;
         if !slot.described {
             self.document.manifest.vms.append(&mut lab.vms.clone());

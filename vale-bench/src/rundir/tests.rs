@@ -21,7 +21,7 @@ fn sleeper() -> Child {
 fn abandon(run: RunDir) -> PathBuf {
     let path = run.path.clone();
     // Closes the lock as the kernel does, without the destructor that cleans up.
-    rustix::fs::flock(&run._lock, rustix::fs::FlockOperation::Unlock).unwrap();
+    rustix::fs::flock(&run.run._lock, rustix::fs::FlockOperation::Unlock).unwrap();
     std::mem::forget(run);
     path
 }
@@ -49,6 +49,25 @@ fn a_run_that_ends_leaves_nothing() {
     let path = run.path().to_owned();
     drop(run);
     assert!(!path.exists() && !outside.exists());
+    assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_part_goes_before_the_run_and_the_run_after_its_parts() {
+    let base = base();
+    let run = RunDir::create_in(base.path()).unwrap();
+    let (one, two) = (run.part("1").unwrap(), run.part("2").unwrap());
+    for part in [&one, &two] {
+        fs::write(part.join("switch.log"), b"x").unwrap();
+    }
+    assert!(run.part("1").is_err());
+    let gone = one.path().to_owned();
+    drop(one);
+    assert!(!gone.exists() && two.join("switch.log").exists());
+    assert_ne!(run.interface('t', 1).unwrap(), two.interface('t', 2).unwrap());
+    drop(run);
+    assert!(two.join("switch.log").exists());
+    drop(two);
     assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
 }
 

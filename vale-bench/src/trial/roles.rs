@@ -61,6 +61,7 @@ pub(super) fn prepare(lab: &mut Lab, roles: Vec<PortRoles>) -> Result<(), Fail> 
 }
 
 fn give(lab: &mut Lab, roles: Vec<PortRoles>, forwarding: bool) -> Result<(), Fail> {
+    let timed = roles.iter().any(|roles| roles.ping.is_some());
     let mut by_station: Vec<Vec<(usize, PortRoles)>> = vec![Vec::new(); lab.stations.len()];
     for (port, roles) in lab.ports.iter().zip(roles) {
         by_station[port.station].push((port.local, roles));
@@ -69,7 +70,7 @@ fn give(lab: &mut Lab, roles: Vec<PortRoles>, forwarding: bool) -> Result<(), Fa
     for (index, roles) in by_station.into_iter().enumerate() {
         match forwarding && lab.topology.stations[index].forwards {
             true => {
-                let specs = [forwarding_by(lab, index, 1)?, forwarding_by(lab, index, 0)?];
+                let specs = [forwarding_by(lab, index, 1, timed)?, forwarding_by(lab, index, 0, timed)?];
                 lab.stations[index].forward([0, 1], specs, idle)?;
             }
             false => lab.stations[index].prepare(roles, idle)?,
@@ -85,7 +86,7 @@ fn number(ports: &[LabPort], station: usize, local: usize) -> Option<usize> {
 
 /// How a station sends on what leaves by its port `local`: from itself to the next on that side, as a router would. So
 /// every switch on the way knows its two addresses and floods nothing, and interfaces need not be promiscuous.
-fn forwarding_by(lab: &Lab, station: usize, local: usize) -> Result<FwdSpec, Fail> {
+fn forwarding_by(lab: &Lab, station: usize, local: usize, timed: bool) -> Result<FwdSpec, Fail> {
     let out = number(&lab.ports, station, local);
     let ends = out.and_then(|out| Some((lab.ports.get(lab.topology.peer(out)?)?, &lab.ports[out])));
     let Some((next, out)) = ends else {
@@ -94,7 +95,7 @@ fn forwarding_by(lab: &Lab, station: usize, local: usize) -> Result<FwdSpec, Fai
             "there is nothing to forward to by port {local} of {name}"
         )));
     };
-    Ok(FwdSpec { burst: FORWARDED, rewrite: Rewrite::Set { dst: next.mac, src: out.mac } })
+    Ok(FwdSpec { burst: FORWARDED, rewrite: Rewrite::Set { dst: next.mac, src: out.mac }, timed })
 }
 
 pub(super) fn enter(lab: &mut Lab, phase: Phase) -> Result<(), Fail> {

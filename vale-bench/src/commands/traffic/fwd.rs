@@ -31,7 +31,7 @@ pub(super) fn run(args: &FwdArgs) -> Result<(), Fail> {
     }
     // What is received on either port leaves on the other.
     let rewrite = |out: usize| args.rewrite_mac.map_or(Rewrite::Keep, |rewrite| rewrite.on(out, own[out]));
-    let specs = [1, 0].map(|out| FwdSpec { burst: args.burst, rewrite: rewrite(out) });
+    let specs = [1, 0].map(|out| FwdSpec { burst: args.burst, rewrite: rewrite(out), timed: true });
     let Ok([left_port, right_port]) = <[AnyPort; 2]>::try_from(ports) else {
         return Err(Fail::failed(anyhow::anyhow!("a port opened twice")));
     };
