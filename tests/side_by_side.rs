@@ -41,6 +41,14 @@ fn a_switch_that_is_a_program_is_started_for_every_round() {
         bench.measure_within(&format!("p2p --dataplane uvale,testpmd --repeat 3 {BRIEF}"), 2 * RUN_DEADLINE);
     let rounds = |name: &str| kept.trials().iter().filter(|trial| trial.dataplane.name == name).count();
     assert_eq!((rounds("uvale"), rounds("testpmd"), kept.document.failed.len()), (3, 3, 0));
+    let rows = bench
+        .run("show r.json")
+        .succeeds()
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("testpmd "))
+        .count();
+    assert_eq!(rows, 1, "the rounds of a dataplane are one row");
     bench.leaves_nothing_behind();
 }
 

@@ -147,7 +147,12 @@ pub struct DpdkFacts {
 
 impl std::fmt::Display for DpdkFacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on {}, {}", self.driver, self.device, self.version)?;
+        // Software devices are their driver's name and a number, which is another at every opening.
+        f.write_str(&self.driver)?;
+        if self.device.trim_end_matches(|c: char| c.is_ascii_digit()) != self.driver {
+            write!(f, " on {}", self.device)?;
+        }
+        write!(f, ", {}", self.version)?;
         if let Some(virtio) = self.virtio {
             let rings = if virtio.packed { "packed rings" } else { "split rings" };
             let buffers = if virtio.mergeable { ", mergeable buffers" } else { "" };
