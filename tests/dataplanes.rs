@@ -90,6 +90,8 @@ fn testpmd_between_guests_with_dpdk_and_without() {
     let kept = bench.measure_within(&format!("{line} --guest-driver packet"), GUESTS_DEADLINE);
     holds(&kept, "testpmd", &[("ring", "split"), ("mrg_rxbuf", "on")]);
     assert!(kept.document.manifest.vms.iter().all(|vm| vm.argv.iter().any(|w| w.contains("vectors=0"))));
+    let kept = bench.measure_within(&format!("{line} --guest-driver xdp"), GUESTS_DEADLINE);
+    holds(&kept, "testpmd", &[("ring", "split"), ("guest_xdp", "copying")]);
     bench.leaves_nothing_behind();
 }
 
@@ -137,8 +139,16 @@ fn the_kernels_bridge_between_ports_of_the_host() {
 #[test]
 fn the_kernels_bridge_between_guests() {
     let Some(bench) = Bench::with_guests().and_then(with_interfaces) else { return };
-    let kept = bench.measure_within("v2v --accel tcg --dataplane bridge --duration 1", GUESTS_DEADLINE);
-    holds(&kept, "bridge", &[("vhost_net", "o")]);
+    for (driver, name) in [("packet", "virtio_net, packet socket"), ("xdp", "virtio_net, AF_XDP")] {
+        let line = format!("v2v --accel tcg --dataplane bridge --duration 1 --guest-driver {driver}");
+        let kept = bench.measure_within(&line, GUESTS_DEADLINE);
+        holds(&kept, "bridge", &[("vhost_net", "o")]);
+        let dataplane = &kept.trial().dataplane;
+        assert_eq!(dataplane.guest_driver.as_deref(), Some(name));
+        assert_eq!(dataplane.parameters.contains_key("guest_xdp"), driver == "xdp", "{dataplane:?}");
+    }
+    let line = "v2v --accel tcg --dataplane bridge --guest-driver dpdk";
+    bench.run_within(line, GUESTS_DEADLINE).exits(2).says("(packet or xdp)");
     bench.leaves_nothing_behind();
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use fixture::{Bench, END_DEADLINE, Kept, READY_DEADLINE, RUN_DEADLINE, keeps_to, skip};
+use rustix::net::{AddressFamily, SocketType};
 use rustix::process::geteuid;
 use vale_bench::links;
 use vale_bench::result::{Accelerator, Offered, Trial};
@@ -311,10 +312,22 @@ fn between_interfaces_that_a_cable_joins() {
     let ends = ["a", "b"].map(|end| format!("vbt{}{end}", std::process::id()));
     links::add_veth(&ends[0], &ends[1]).expect("a pair of interfaces");
     ends.iter().for_each(|end| links::bring_up(end).expect("it is there"));
-    let kept = bench.measure(&format!("p2p --port {} --port {} --rate 5k", ends[0], ends[1]));
+    let mut kinds = vec![("", ""), ("packet:", "packet:")];
+    if rustix::net::socket(AddressFamily::XDP, SocketType::RAW, None).is_ok() {
+        kinds.extend([("packet:", "xdp:"), ("xdp:", "xdp:")]);
+    } else {
+        fixture::say_skipped("AF_XDP", "this kernel has no such sockets");
+    }
+    for (a, b) in &kinds {
+        let kept = bench.measure(&format!("p2p --port {a}{} --port {b}{} --rate 5k", ends[0], ends[1]));
+        let account = &kept.trial().accounting;
+        assert!(account.received > 0, "{a} {b} {account:?}");
+    }
+    if kinds.contains(&("xdp:", "xdp:")) {
+        let line = format!("p2p --port xdp:{0} --port xdp:{0}", ends[0]);
+        bench.run(&line).exits(4).says("cannot bind an AF_XDP socket to it").says("busy");
+    }
     links::remove(&ends[0]).expect("it is there");
-    let account = &kept.trial().accounting;
-    assert!(account.received > 0, "{account:?}");
     bench.leaves_nothing_behind();
 }
 

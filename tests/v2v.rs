@@ -124,13 +124,17 @@ fn without_being_told_an_accelerator_it_takes_one_that_works() {
 }
 
 #[test]
-fn small_rings_imix_and_kept_consoles() {
+fn small_rings_imix_large_guests_and_kept_consoles() {
     let Some(bench) = Bench::with_guests() else { return };
-    let line =
-        "v2v --slots 64 --size imix --bidir --accel tcg --keep-console consoles --duration 1 --warmup 200ms";
+    let line = "v2v --slots 64 --size imix --bidir --accel tcg --keep-console consoles --duration 1 --warmup 200ms \
+                --guest-cpus 2 --guest-ram 512M";
     let kept = bench.measure_within(line, GUESTS_DEADLINE);
     let trial = kept.adds_up().trial();
     assert_eq!(trial.dataplane.parameters["slots"], "64");
+    for vm in &kept.document.manifest.vms {
+        assert!(vm.argv.iter().any(|word| word.starts_with("2,sockets=")), "{:?}", vm.argv);
+        assert!(vm.argv.iter().any(|word| word == "512M"), "{:?}", vm.argv);
+    }
     for guest in ["vm1", "vm2"] {
         // Empty if all went well: the kernel is told to be quiet, and the agent is.
         assert!(bench.path("consoles").join(format!("{guest}.log")).is_file(), "no console of {guest}");

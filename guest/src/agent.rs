@@ -1,5 +1,6 @@
 //! The agent: answers the host's requests, one after the other, and runs the engine they ask for.
 
+use crate::bridge::Bridge;
 use crate::channel;
 use crate::command;
 use crate::counters::{CounterPage, MAX_PORTS};
@@ -31,6 +32,8 @@ struct GuestPort {
     /// Of a port in CSB mode.
     memory: Option<Arc<Memory>>,
     io: Option<Shelf<GuestIo>>,
+    /// Of an interface, its name.
+    interface: Option<String>,
 }
 
 struct Running {
@@ -47,6 +50,8 @@ pub struct Agent {
     /// Of DPDK's, which no port has claimed.
     devices: Devices,
     running: Option<Running>,
+    /// Interfaces on a VALE switch of this kernel.
+    bridge: Option<Bridge>,
 }
 
 /// Says on the control channel that the guest cannot go on.
@@ -61,8 +66,8 @@ impl Agent {
         let (counters, extents) = memory::allocate(PAGE, false)?;
         let control = channel::open(wire::CONTROL_CHANNEL)?;
         let counters = CounterPage::new(counters);
-        let (buffer, ports, devices, running) = Default::default();
-        let mut agent = Agent { control, buffer, counters, ports, devices, running };
+        let (buffer, ports, devices, running, bridge) = Default::default();
+        let mut agent = Agent { control, buffer, counters, ports, devices, running, bridge };
         let hello = hello(extents[0])?;
         agent.say(&Event::Hello(hello))?;
         Ok(agent)
@@ -75,6 +80,7 @@ impl Agent {
                 Request::PowerOff => {
                     // Netmap ports close, so that whatever serves them on the host ends before the machine does.
                     self.running = None;
+                    self.bridge = None;
                     self.ports.clear();
                     return Ok(());
                 }
@@ -118,6 +124,7 @@ impl Agent {
             Request::Forward { ports, specs, idle } => {
                 self.forward(ports, &specs, idle).map(|()| Reply::Done)
             }
+            Request::Bridge { ports } => self.bridge(ports).map(|()| Reply::Done),
             Request::Floor { size, idle, length_ms } => {
                 let length = Duration::from_millis(length_ms.into()).min(ENGINE_DEADLINE);
                 let floor = pktgen::engine::floor(size, idle, None, length).map_err(|e| sentence(&e))?;
@@ -144,7 +151,7 @@ impl Agent {
         }
         let (memory, extents) = memory::allocate(len, true)
             .map_err(|e| format!("no {len} bytes of memory for port {port}: {e}"))?;
-        self.ports.insert(port, GuestPort { memory: Some(memory), io: None });
+        self.ports.insert(port, GuestPort { memory: Some(memory), ..GuestPort::default() });
         Ok(Reply::Memory { extents })
     }
 
@@ -158,7 +165,7 @@ impl Agent {
     ) -> Result<(), String> {
         let port = self.ports.get_mut(&number);
         let none = || format!("port {number} has no memory");
-        let GuestPort { memory, io } = port.ok_or_else(none)?;
+        let GuestPort { memory, io, .. } = port.ok_or_else(none)?;
         let memory = memory.as_ref().ok_or_else(none)?;
         if io.is_some() {
             return Err(format!("port {number} is open already"));
@@ -186,7 +193,9 @@ impl Agent {
             return Err(format!("port {number} exists already, or is not below {MAX_PORTS}"));
         }
         let (io, interface) = port::open_interface(name, mac, driver, &mut self.devices)?;
-        self.ports.insert(number, GuestPort { memory: None, io: Some(Shelf::new(io)) });
+        let name = interface.interface.clone();
+        self.ports
+            .insert(number, GuestPort { memory: None, io: Some(Shelf::new(io)), interface: Some(name) });
         Ok(Reply::Interface(interface))
     }
 
@@ -223,8 +232,30 @@ impl Agent {
         self.start_engine(engine, Vec::new())
     }
 
+    fn bridge(&mut self, ports: [usize; 2]) -> Result<(), String> {
+        if self.running.is_some() {
+            return Err("an engine is running: ask for its report first".into());
+        }
+        if self.bridge.is_none() {
+            let mut names = Vec::new();
+            for number in ports {
+                let port = self.ports.get_mut(&number);
+                let port = port.ok_or_else(|| format!("port {number} is not open"))?;
+                let name = port.interface.clone().ok_or_else(|| format!("port {number} is no interface"))?;
+                // Netmap has one user for it at a time.
+                port.io = None;
+                names.push(name);
+            }
+            self.bridge = Some(Bridge::join(&names).map_err(|e| sentence(&e))?);
+        }
+        let idle = IdlePolicy { spin: 0, nap_us: 1000, longest_nap_us: 0, wait_after_us: 0 };
+        self.start_engine(Engine::new(idle), Vec::new())
+    }
+
     fn start_engine(&mut self, engine: Engine, ports: Vec<usize>) -> Result<(), String> {
-        let engine = EngineThread::spawn("engine", None, engine);
+        // The first of several processors is the one that the host may have pinned.
+        let several = std::thread::available_parallelism().is_ok_and(|processors| processors.get() > 1);
+        let engine = EngineThread::spawn("engine", several.then_some(0), engine);
         let engine = engine.map_err(|e| format!("no thread for the engine: {e}"))?;
         self.running = Some(Running { engine, ports });
         Ok(())

@@ -11,6 +11,7 @@
 //! memory without checking it. The guest touches only memory it allocated.
 
 pub mod agent;
+mod bridge;
 pub mod channel;
 pub mod client;
 pub mod command;

@@ -8,7 +8,7 @@ use pktgen::ports::any::AnyIo;
 use pktgen::ports::csb::CsbIo;
 use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
-use std::collections::BTreeMap;
+use pktgen::ports::xdp::{self, XdpPort};
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -32,8 +32,7 @@ pub fn open_interface(
     if driver == Driver::Dpdk {
         let port = devices.open(name, mac)?;
         let facts = port.facts().clone();
-        let interface =
-            Interface { interface: facts.device.clone(), netmap: BTreeMap::new(), dpdk: Some(facts) };
+        let interface = Interface { dpdk: Some(facts.clone()), ..Interface::called(facts.device) };
         return Ok((GuestIo::Dpdk(Box::new(port)), interface));
     }
     let interface = await_interface(mac)?;
@@ -41,23 +40,31 @@ pub fn open_interface(
     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
     let flags = format!("/sys/class/net/{interface}/flags");
     fs::write(&flags, UP).map_err(|e| format!("cannot bring {interface} up: {e}"))?;
-    let (io, netmap) = match driver {
+    let mut opened = Interface::called(interface.clone());
+    let io = match driver {
         Driver::Netmap => {
             let spec: PortSpec = format!("netmap:{interface}").parse().map_err(|e| format!("{e}"))?;
             let port = KernelPort::open(&spec).map_err(|e| crate::agent::sentence(&e))?;
             let io = KernelIo::new(port, name, Some(mac), Form::default()).map_err(|e| e.to_string())?;
             let parameters =
                 module_parameters().map_err(|e| format!("cannot read netmap's parameters: {e}"))?;
-            let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-            (GuestIo::Kernel(Box::new(io)), parameters.collect())
+            opened.netmap =
+                parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            GuestIo::Kernel(Box::new(io))
         }
         Driver::Packet | Driver::Dpdk => {
             let port =
                 PacketPort::open(&interface, Options::default()).map_err(|e| crate::agent::sentence(&e))?;
-            (GuestIo::Packet(Box::new(port)), BTreeMap::new())
+            GuestIo::Packet(Box::new(port))
+        }
+        Driver::Xdp => {
+            let port =
+                XdpPort::open(&interface, xdp::Options::default()).map_err(|e| crate::agent::sentence(&e))?;
+            opened.xdp = Some(port.facts());
+            GuestIo::Xdp(Box::new(port))
         }
     };
-    Ok((io, Interface { interface, netmap, dpdk: None }))
+    Ok((io, opened))
 }
 
 fn await_interface(mac: [u8; 6]) -> Result<String, String> {

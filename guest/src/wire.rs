@@ -6,6 +6,7 @@
 use netmap_rs::layout::{PortLocation, PortShape};
 use pktgen::engine::Phase;
 use pktgen::ports::dpdk::DpdkFacts;
+use pktgen::ports::xdp::XdpFacts;
 use pktgen::spec::{FwdReport, FwdSpec, IdlePolicy, PortReport, PortRoles};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +101,8 @@ pub enum Driver {
     Netmap,
     /// A packet socket.
     Packet,
+    /// An `AF_XDP` socket.
+    Xdp,
     /// DPDK, which takes a virtio device from the guest's kernel.
     Dpdk,
 }
@@ -113,6 +116,16 @@ pub struct Interface {
     pub netmap: BTreeMap<String, String>,
     /// What DPDK made of it, if it was opened by that.
     pub dpdk: Option<DpdkFacts>,
+    /// How its driver serves XDP, if it was opened by that.
+    pub xdp: Option<XdpFacts>,
+}
+
+impl Interface {
+    /// An interface of which no more is known than what the guest calls it.
+    #[must_use]
+    pub fn called(interface: String) -> Interface {
+        Interface { interface, netmap: BTreeMap::new(), dpdk: None, xdp: None }
+    }
 }
 
 /// Where a command's output goes.
@@ -186,6 +199,12 @@ pub enum Request {
         specs: [FwdSpec; 2],
         /// What to do without work.
         idle: IdlePolicy,
+    },
+    /// Join two interfaces that were opened by netmap on a VALE switch of the guest's kernel, for good: their ports are
+    /// closed. Gets an engine ready that does nothing beside it. Answered by [`Reply::Done`].
+    Bridge {
+        /// Numbers of their ports.
+        ports: [usize; 2],
     },
     /// Measure the engine's own round trips, as [`pktgen::engine::floor`] does. Answered by [`Reply::Floor`].
     Floor {

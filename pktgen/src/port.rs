@@ -47,7 +47,7 @@ pub struct RxCount {
 pub struct PortInfo {
     /// The name by which it was opened, for messages and results.
     pub name: String,
-    /// `uvale`, `netmap`, `packet` or `dpdk`.
+    /// `uvale`, `netmap`, `packet`, `xdp` or `dpdk`.
     pub driver: &'static str,
     /// Slots (descriptors) of each transmit ring.
     pub tx_slots: u32,

@@ -6,6 +6,8 @@ pub mod csb;
 #[cfg(target_os = "linux")]
 pub mod dpdk;
 pub mod fragment;
+#[cfg(target_os = "linux")]
+mod interface;
 pub mod kernel;
 pub mod lease;
 pub mod looped;
@@ -13,3 +15,7 @@ pub mod looped;
 pub mod mem;
 #[cfg(target_os = "linux")]
 pub mod packet;
+#[cfg(all(test, target_os = "linux"))]
+mod veth;
+#[cfg(target_os = "linux")]
+pub mod xdp;

@@ -23,8 +23,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use bench::{
-    AccelChoice, BenchArgs, HostGuestArgs, IdleChoice, LinkChoice, LoopbackArgs, OutputArgs, P2pArgs,
-    Switched, V2vArgs, VmArgs,
+    AccelChoice, BenchArgs, ForwarderChoice, HostGuestArgs, IdleChoice, LinkChoice, LoopbackArgs, OutputArgs,
+    P2pArgs, Switched, V2vArgs, VmArgs,
 };
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
@@ -100,7 +100,7 @@ pub enum Command {
     /// Boots the guests, gives each a port of one switch, and lets the first of every two send to the second, one to
     /// all others, or all to one (--pattern; both ways with --bidir). The rate is the receivers'. A trial is made for
     /// every size, dataplane and repetition, interleaved.
-    #[command(mut_arg("port", not_offered))]
+    #[command(mut_arg("port", not_offered), mut_arg("forwarder", not_offered))]
     V2v(Box<V2vArgs>),
     /// Measure host port to host port: pairs of ports on one switch
     ///
@@ -109,10 +109,10 @@ pub enum Command {
     /// dataplane and repetition, interleaved.
     P2p(Box<P2pArgs>),
     /// Measure host port to VM: each port of the host sends to a guest of its own
-    #[command(mut_arg("port", not_offered))]
+    #[command(mut_arg("port", not_offered), mut_arg("forwarder", not_offered))]
     P2v(Box<HostGuestArgs>),
     /// Measure VM to host port: each guest sends to a port of the host of its own
-    #[command(mut_arg("port", not_offered))]
+    #[command(mut_arg("port", not_offered), mut_arg("forwarder", not_offered))]
     V2p(Box<HostGuestArgs>),
     /// Measure through a chain of VMs, from the host and back to it
     ///

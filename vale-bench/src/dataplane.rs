@@ -6,6 +6,7 @@
 
 mod assembly;
 pub mod bridge;
+mod driven;
 mod idle;
 pub mod named;
 pub mod ovs;

@@ -105,6 +105,9 @@ pub struct GuestHost {
     keep_console: Option<PathBuf>,
     boot_timeout: Option<Duration>,
     memory: GuestMemory,
+    cpus: u16,
+    /// Of each guest, unless by what it boots.
+    ram_mib: Option<u32>,
 }
 
 impl GuestHost {
@@ -120,9 +123,17 @@ impl GuestHost {
             let made = fs::create_dir_all(folder);
             made.context_with(|| format!("cannot make {}", folder.display())).or_exit(Exit::Usage)?;
         }
-        let (keep_console, boot_timeout) = (args.keep_console.clone(), args.boot_timeout);
-        let memory = args.guest_memory.clone();
-        Ok(GuestHost { qemu, boots, accel, kvm_refused, keep_console, boot_timeout, memory })
+        Ok(GuestHost {
+            qemu,
+            boots,
+            accel,
+            kvm_refused,
+            keep_console: args.keep_console.clone(),
+            boot_timeout: args.boot_timeout,
+            memory: args.guest_memory.clone(),
+            cpus: args.guest_cpus,
+            ram_mib: args.guest_ram,
+        })
     }
 
     /// What runs the guests' instructions.
@@ -273,8 +284,9 @@ impl GuestHost {
             launch.spec.machine = qemu_ptnet::Machine::Pc;
         }
         let machine = launch.spec.machine;
-        let mib = if matches!(made, Made::Disk(..)) { SYSTEM_MEMORY_MIB } else { MEMORY_MIB };
-        let ram = self.ram(mib).context_with(cannot)?;
+        launch.spec.smp = self.cpus;
+        let usual = if matches!(made, Made::Disk(..)) { SYSTEM_MEMORY_MIB } else { MEMORY_MIB };
+        let ram = self.ram(self.ram_mib.unwrap_or(usual)).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
         match made {
             Made::Kernel(kernel, image) => {

@@ -35,19 +35,28 @@ pub struct StationPlan {
     pub place: Place,
     /// Ports on the dataplane.
     pub ports: usize,
-    /// It sends and receives nothing of its own: what comes in at one of its two ports leaves by the other.
-    pub forwards: bool,
+    /// Whether it sends and receives nothing of its own: what comes in at one of its two ports leaves by the other.
+    pub forwards: Option<Forwarder>,
+}
+
+/// What passes frames on in a station that does nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarder {
+    /// The engine, as a router would: each hop has addresses of its own.
+    Engine,
+    /// A VALE switch of the guest's kernel, which leaves addresses as they are.
+    Vale,
 }
 
 impl StationPlan {
     /// A thread of this process, which drives all of its ports.
     fn host(ports: usize) -> StationPlan {
-        StationPlan { name: "host".into(), place: Place::Host, ports, forwards: false }
+        StationPlan { name: "host".into(), place: Place::Host, ports, forwards: None }
     }
 
     /// The `number`-th virtual machine, from 1.
     fn guest(number: usize) -> StationPlan {
-        StationPlan { name: format!("vm{number}"), place: Place::Guest, ports: 1, forwards: false }
+        StationPlan { name: format!("vm{number}"), place: Place::Guest, ports: 1, forwards: None }
     }
 }
 
@@ -111,7 +120,7 @@ impl Topology {
     #[must_use]
     pub fn across(&self, port: usize) -> Option<usize> {
         let (station, local) = *self.port_places().get(port)?;
-        self.stations[station].forwards.then(|| port + 1 - 2 * local)
+        self.stations[station].forwards.map(|_| port + 1 - 2 * local)
     }
 
     /// The way that the frames of a flow take: from port to port by a switch each.
@@ -130,10 +139,26 @@ impl Topology {
         hops
     }
 
-    /// The port that gets a flow's frames first.
+    /// The port that frames of a flow are addressed to when they are sent: the first on their way that looks at
+    /// addresses.
     #[must_use]
     pub fn first_hop(&self, flow: Flow) -> usize {
-        self.hops(flow)[0].to
+        let places = self.port_places();
+        let bridged = |hop: &Flow| self.stations[places[hop.to].0].forwards == Some(Forwarder::Vale);
+        self.hops(flow).into_iter().find(|hop| !bridged(hop)).map_or(flow.to, |hop| hop.to)
+    }
+
+    /// The same with what passes frames on in all stations that do.
+    #[must_use]
+    pub fn forwarding_by(mut self, forwarder: Forwarder) -> Topology {
+        self.stations.iter_mut().for_each(|station| station.forwards = station.forwards.map(|_| forwarder));
+        self
+    }
+
+    /// Whether anything is passed on within stations.
+    #[must_use]
+    pub fn forwards(&self) -> bool {
+        self.stations.iter().any(|station| station.forwards.is_some())
     }
 
     /// The ports two by two, where each has one partner, for what joins them by pairs; `what` does so.

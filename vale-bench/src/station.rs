@@ -38,6 +38,11 @@ pub trait Station: Send {
     /// Gets an engine ready that passes on what comes in at either of two ports to the other: from the first to the
     /// second as the first of `specs` says, and back as the second does.
     fn forward(&mut self, ports: [usize; 2], specs: [FwdSpec; 2], idle: IdlePolicy) -> Result<(), Fail>;
+    /// Has the guest's kernel join two ports by a VALE switch of its own, for good, and gets an engine ready that does
+    /// nothing beside it.
+    fn bridge(&mut self, _ports: [usize; 2]) -> Result<(), Fail> {
+        Err(Fail::failed(anyhow::anyhow!("{} has no VALE switch of its own", self.name())))
+    }
     /// Round trips of probes of `size` bytes that its engine measures with nothing in between, for `length`: an HDR
     /// histogram as text. Not while an engine is prepared.
     fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail>;

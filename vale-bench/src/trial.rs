@@ -312,7 +312,7 @@ fn throughput(
 /// Ports at which flows begin or end: all but those of forwarders.
 fn ends(lab: &Lab) -> impl Iterator<Item = usize> {
     let forwards = |port: usize| lab.topology.stations[lab.ports[port].station].forwards;
-    (0..lab.ports.len()).filter(move |&port| !forwards(port))
+    (0..lab.ports.len()).filter(move |&port| forwards(port).is_none())
 }
 
 /// sent = received + drops, by cause. `marked` says that receivers know the frames of this run.

@@ -3,10 +3,11 @@
 use super::dpdk::DpdkPort;
 use super::kernel::KernelIo;
 use super::packet::PacketPort;
+use super::xdp::XdpPort;
 use crate::port::{Interest, Port, PortError, PortInfo, RxCount, RxFrame, TxFrame};
 use std::time::Duration;
 
-/// A port of any kind: in CSB mode, as a `C`, one of the two that the kernel has, or one of DPDK's.
+/// A port of any kind: in CSB mode, as a `C`, one of those that the kernel has, or one of DPDK's.
 #[derive(Debug)]
 pub enum AnyIo<C> {
     /// On the embedded VALE.
@@ -15,6 +16,8 @@ pub enum AnyIo<C> {
     Kernel(Box<KernelIo>),
     /// An interface by packet socket.
     Packet(Box<PacketPort>),
+    /// An interface by `AF_XDP` socket.
+    Xdp(Box<XdpPort>),
     /// A DPDK port.
     Dpdk(Box<DpdkPort>),
 }
@@ -33,6 +36,7 @@ macro_rules! each {
             AnyIo::Csb($port) => $call,
             AnyIo::Kernel($port) => $call,
             AnyIo::Packet($port) => $call,
+            AnyIo::Xdp($port) => $call,
             AnyIo::Dpdk($port) => $call,
         }
     };

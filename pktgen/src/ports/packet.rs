@@ -15,13 +15,14 @@
 //! 4. The rings are mapped while the port lives, and no other part of this process has their address.
 #![allow(unsafe_code)]
 
+use super::interface::{Interface, check, promiscuous, set_option};
 use crate::Error;
 use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netdevice, send, socket_with, sockopt};
+use rustix::net::{SendFlags, send, sockopt};
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -126,12 +127,7 @@ impl PacketPort {
         let failed = |operation| {
             move |source: io::Error| Error::Interface { interface: interface.into(), operation, source }
         };
-        // Protocol 0: nothing is received before the socket is bound to its interface.
-        let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)
-            .map_err(|e| failed("open a packet socket for it")(e.into()))?;
-        let index = netdevice::name_to_index(&socket, interface).map_err(|e| failed("find it")(e.into()))?;
-        let mac = hardware_address(&socket, interface).map_err(failed("read its address"))?;
-        let mtu = mtu(&socket, interface).map_err(failed("read its MTU"))?;
+        let Interface { socket, index, mac, mtu } = Interface::find(interface)?;
         let max_frame = (mtu + 14).min(u16::MAX.into());
 
         let frame_size = (max_frame + RX_RESERVE).next_power_of_two();
@@ -152,14 +148,7 @@ impl PacketPort {
         set_option(&socket, libc::PACKET_RX_RING, &request).map_err(failed("set up a receive ring"))?;
         set_option(&socket, libc::PACKET_TX_RING, &request).map_err(failed("set up a transmit ring"))?;
         if options.promiscuous {
-            let membership = libc::packet_mreq {
-                mr_ifindex: index as i32,
-                mr_type: libc::PACKET_MR_PROMISC as u16,
-                mr_alen: 0,
-                mr_address: [0; 8],
-            };
-            set_option(&socket, libc::PACKET_ADD_MEMBERSHIP, &membership)
-                .map_err(failed("make it promiscuous"))?;
+            promiscuous(&socket, index).map_err(failed("make it promiscuous"))?;
         }
         // Frames in flight are charged to the socket. Without the privilege to raise the limit the ring still
         // works, only less of it at a time.
@@ -348,17 +337,6 @@ impl Drop for PacketPort {
     }
 }
 
-fn check(result: libc::c_int) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Sets a `SOL_PACKET` option from a plain structure of integers.
-fn set_option<T: Copy>(socket: &OwnedFd, option: libc::c_int, value: &T) -> io::Result<()> {
-    let (value, len) = (std::ptr::from_ref(value), size_of::<T>() as libc::socklen_t);
-    // SAFETY: the kernel reads `len` bytes of `value`, which lives through the call.
-    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, value.cast(), len) })
-}
-
 fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {
     let address = libc::sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
@@ -372,37 +350,6 @@ fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {
     let len = size_of_val(&address) as libc::socklen_t;
     // SAFETY: the kernel reads `len` bytes of `address`, which lives through the call.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len) })
-}
-
-/// Asks the kernel about an interface, whose name is known to exist and so to fit.
-fn interface_request(socket: &OwnedFd, interface: &str, request: libc::c_ulong) -> io::Result<libc::ifreq> {
-    // SAFETY: all zeroes is a valid `ifreq`: an empty name and a union of plain integers.
-    let mut asked: libc::ifreq = unsafe { std::mem::zeroed() };
-    let room = asked.ifr_name.len() - 1;
-    for (to, from) in asked.ifr_name[..room].iter_mut().zip(interface.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: the requests made here read the name and write the union of an `ifreq`.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), request as _, &raw mut asked) })?;
-    Ok(asked)
-}
-
-fn hardware_address(socket: &OwnedFd, interface: &str) -> io::Result<[u8; 6]> {
-    let answer = interface_request(socket, interface, libc::SIOCGIFHWADDR)?;
-    // SAFETY: SIOCGIFHWADDR fills in this member; as plain integers any value is valid.
-    let address = unsafe { answer.ifr_ifru.ifru_hwaddr };
-    if address.sa_family != libc::ARPHRD_ETHER && address.sa_family != libc::ARPHRD_LOOPBACK {
-        let what = format!("its hardware type is {}, not Ethernet", address.sa_family);
-        return Err(io::Error::new(io::ErrorKind::Unsupported, what));
-    }
-    Ok(std::array::from_fn(|i| address.sa_data[i] as u8))
-}
-
-fn mtu(socket: &OwnedFd, interface: &str) -> io::Result<usize> {
-    let answer = interface_request(socket, interface, libc::SIOCGIFMTU)?;
-    // SAFETY: SIOCGIFMTU fills in this member; as a plain integer any value is valid.
-    let mtu = unsafe { answer.ifr_ifru.ifru_mtu };
-    usize::try_from(mtu).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, format!("an MTU of {mtu}")))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use pktgen::spec::Rate;
 
 use super::load::BenchLoadArgs;
 use super::values::Percentages;
-use super::vhost::{GuestDriverChoice, GuestMemory, VhostArgs, guest_memory};
+use super::vhost::{GuestDriverChoice, GuestMemory, VhostArgs, guest_memory, guest_ram};
 use super::{FormatChoice, SearchArgs, values};
 use crate::exit::Fail;
 use crate::result::Direction;
@@ -296,6 +296,15 @@ pub enum LinkChoice {
     Pipe,
 }
 
+/// What passes frames on in guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ForwarderChoice {
+    /// vale-bench's own forwarder, which sends to each next hop's address
+    Program,
+    /// A VALE switch of the guest's kernel, which leaves addresses as they are (ptnet)
+    Vale,
+}
+
 /// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Switched {
@@ -342,16 +351,25 @@ pub struct VmArgs {
     /// What joins the kernel's ports: a VALE switch, or a pipe for each pair, without copies
     #[arg(long, value_enum, value_name = "LINK", default_value = "vale")]
     pub link: LinkChoice,
+    /// What passes frames on in the guests of a chain
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "program")]
+    pub forwarder: ForwarderChoice,
     /// Whether a thread of the host polls the guests' transmit rings (ptnet) [default: QEMU's]
     #[arg(long, value_enum, value_name = "ON|OFF")]
     pub klooptx: Option<Switched>,
     /// Whether a thread of the host polls the guests' receive rings (ptnet) [default: QEMU's]
     #[arg(long, value_enum, value_name = "ON|OFF")]
     pub klooprx: Option<Switched>,
+    /// Virtual processors of each guest; the first drives its ports, and --pin pins that one
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub guest_cpus: u16,
+    /// Memory of each guest, as in 2G or 768M [default: 448M; 1G with --guest-image]
+    #[arg(long, value_name = "SIZE", value_parser = guest_ram)]
+    pub guest_ram: Option<u32>,
     /// Where guests' memory lies: memfd, hugetlb (the host's huge pages) or hugetlb:FOLDER
     #[arg(long, value_name = "WHERE", default_value = "memfd", value_parser = guest_memory)]
     pub guest_memory: GuestMemory,
-    /// What drives virtio-net in the guests of vhost-user dataplanes [default: dpdk; packet with --guest-image]
+    /// What drives virtio-net in the guests [default: dpdk on vhost-user dataplanes, packet elsewhere]
     #[arg(long, value_enum, value_name = "DRIVER")]
     pub guest_driver: Option<GuestDriverChoice>,
     /// Keep the guests' console output in this directory
@@ -367,6 +385,7 @@ impl VmArgs {
         self.kernel.clone_from(&other.kernel);
         self.guest_image.clone_from(&other.guest_image);
         self.boot_timeout = other.boot_timeout;
+        (self.guest_cpus, self.guest_ram) = (other.guest_cpus, other.guest_ram);
         self.keep_console.clone_from(&other.keep_console);
         if self.guest_module.is_none() {
             self.guest_module.clone_from(&other.guest_module);
@@ -378,7 +397,7 @@ impl VmArgs {
         match (&self.guest_image, self.guest_driver) {
             (Some(_), Some(GuestDriverChoice::Dpdk)) => Err(Fail::usage(
                 "--guest-driver dpdk needs what only our own guests bring along; those of --guest-image drive \
-                 virtio-net with their own kernel (packet)",
+                 virtio-net with their own kernel (packet or xdp)",
             )),
             _ => Ok(()),
         }
@@ -387,10 +406,11 @@ impl VmArgs {
     /// Options of certain dataplanes that were given, as they are typed.
     pub fn given(&self) -> Vec<&'static str> {
         let pipe = (self.link == LinkChoice::Pipe).then_some("--link pipe");
+        let forwarder = (self.forwarder == ForwarderChoice::Vale).then_some("--forwarder vale");
         let tx = self.klooptx.map(|_| "--klooptx");
         let rx = self.klooprx.map(|_| "--klooprx");
         let driver = self.guest_driver.map(|_| "--guest-driver");
-        [pipe, tx, rx, driver].into_iter().flatten().collect()
+        [pipe, forwarder, tx, rx, driver].into_iter().flatten().collect()
     }
 }
 

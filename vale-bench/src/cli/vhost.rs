@@ -10,10 +10,10 @@ use super::bench::Switched;
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 #[command(next_help_heading = "vhost-user dataplanes")]
 pub struct VhostArgs {
-    /// Layout of the virtio rings [default: packed; split with --guest-driver packet]
+    /// Layout of the virtio rings [default: packed; split where guests' kernels drive them]
     #[arg(long, value_enum, value_name = "LAYOUT")]
     pub ring: Option<RingChoice>,
-    /// Whether a frame may fill several receive buffers [default: off; on with --guest-driver packet]
+    /// Whether a frame may fill several receive buffers [default: off; on where guests' kernels drive them]
     #[arg(long, value_enum, value_name = "ON|OFF")]
     pub mrg_rxbuf: Option<Switched>,
     /// Descriptors of each virtio ring, a power of two [default: 1024, the most QEMU has]
@@ -76,6 +76,8 @@ pub enum GuestDriverChoice {
     Dpdk,
     /// The guest's kernel, and packet sockets on its interface
     Packet,
+    /// The guest's kernel, and AF_XDP sockets on its interface, past its stack
+    Xdp,
 }
 
 /// Where guests' memory lies. Switches and ports of guests map it, so it is always shared.
@@ -96,6 +98,22 @@ impl std::fmt::Display for GuestMemory {
             GuestMemory::Hugetlb => f.write_str("hugetlb"),
             GuestMemory::HugetlbIn(folder) => write!(f, "hugetlb:{}", folder.display()),
         }
+    }
+}
+
+/// Mebibytes of guests' memory: what one of our own takes at least, and what one may have at most.
+const RAM_MIB: std::ops::RangeInclusive<u32> = 448..=1 << 20;
+
+/// `768M` or `2G`, in MiB.
+pub(super) fn guest_ram(text: &str) -> Result<u32, String> {
+    let parsed = match text.strip_suffix(['G', 'g']) {
+        Some(gib) => gib.parse().ok().and_then(|gib: u32| gib.checked_mul(1024)),
+        None => text.strip_suffix(['M', 'm']).and_then(|mib| mib.parse().ok()),
+    };
+    let mib = parsed.ok_or_else(|| format!("{text:?} is no size such as 768M or 2G"))?;
+    match RAM_MIB.contains(&mib) {
+        true => Ok(mib),
+        false => Err(format!("{text} is outside {}M to {}G", RAM_MIB.start(), RAM_MIB.end() / 1024)),
     }
 }
 
@@ -127,6 +145,17 @@ mod tests {
         assert_eq!(queue_size("512"), Ok(512));
         for wrong in ["128", "300", "2048", "many", "70000"] {
             assert!(queue_size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_of_memory_have_a_unit_and_bounds() {
+        assert_eq!(
+            [guest_ram("448M"), guest_ram("2g"), guest_ram("1024G")],
+            [Ok(448), Ok(2048), Ok(1 << 20)]
+        );
+        for wrong in ["", "512", "2T", "-1M", "447M", "1025G", "99999999G", "G"] {
+            assert!(guest_ram(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -18,6 +18,7 @@ use image::Cargo;
 use qemu_ptnet::{Accel, Backing, Image, Kernel, Launch, Memory, QUICK_BOOT, Qemu, Vm, VmSpec};
 use results::Results;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -70,6 +71,7 @@ pub fn run(args: &InVmArgs) -> Result<(), Fail> {
     }
     // Of the command's alone: boots have limits of their own.
     let mut left = args.timeout;
+    let mut repeated = BTreeSet::new();
     loop {
         progress.stage("booting the machine");
         let mut machine = setting.boot(&run_dir, &progress)?;
@@ -85,12 +87,21 @@ pub fn run(args: &InVmArgs) -> Result<(), Fail> {
         let (Some(checks), Some(how)) = (&checks, lost) else { return result };
         let Some(lost) = checks.lost(&results, &how.sentence, &how.lines)? else { return result };
         setting.lost += 1;
-        if !args.go_on || !lost.has_more() || setting.lost >= MOST_LOST {
+        // Emulated, a processor's virtualisation now and then brings down the kernel whose guests use it.
+        let once_more = matches!(setting.accel, Accel::Tcg { .. })
+            && lost.had_guests()
+            && repeated.insert(lost.check().to_owned());
+        let goes_on = once_more || args.go_on && lost.has_more();
+        if !goes_on || setting.lost >= MOST_LOST {
             return result.map_err(|fail| fail.context(lost.sentence));
         }
+        let then = match once_more {
+            true => "once more in a new machine, since virtualisation is emulated here",
+            false => "going on in a new machine",
+        };
         // The kernel's log is shown with the check that the next machine begins with.
-        progress.println(&format!("{} ({}); going on in a new machine", lost.sentence, how.sentence));
-        setting.cargo.go_on(&lost.document)?;
+        progress.println(&format!("{} ({}); {then}", lost.sentence, how.sentence));
+        setting.cargo.go_on(&if once_more { lost.before() } else { lost.document })?;
     }
 }
 

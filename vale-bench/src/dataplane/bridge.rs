@@ -5,6 +5,7 @@
 //! end. The bridge runs in whoever sends, and in QEMU's (or vhost-net's) threads.
 
 use super::assembly::{assemble, guest_plans, ports};
+use super::driven::{self, Driven};
 use super::{Dataplane, Idle, Lab, LabPort, Lack, Setting, Switch, Wanted};
 use crate::doctor::Facts;
 use crate::exit::{Exit, Fail, FailContext};
@@ -13,7 +14,6 @@ use crate::links;
 use crate::result::{self, Accelerator};
 use crate::scenario::Place;
 use crate::station::Machine;
-use guest::wire::Driver;
 use pktgen::ports::packet::{Options, PacketPort};
 use qemu_ptnet::{MacAddr, Module, Net, Netdev, NicModel, VirtioNet};
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ impl Dataplane for Bridge {
     }
 
     fn options(&self) -> &'static [&'static str] {
-        &[]
+        &["--guest-driver"]
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {
@@ -56,6 +56,7 @@ impl Dataplane for Bridge {
 
     fn bring_up(&self, setting: &Setting<'_>) -> Result<Lab, Fail> {
         let name = self.name();
+        let driver = driven::by_kernel(setting, name)?;
         let ports = ports(setting.topology, name);
         let bridges: Vec<String> = (0..setting.topology.segment_count())
             .map(|segment| make_bridge(setting, segment))
@@ -79,14 +80,16 @@ impl Dataplane for Bridge {
         let open = |number: usize, port: &LabPort| {
             open(setting, bridge_of(number), &on_bridge[number], number, port)
         };
+        let mut driven = Driven::default();
         let open_in = |machine: &mut Machine, number: usize, port: &LabPort| {
             attach(&on_bridge[number], bridge_of(number))?;
-            machine.open_interface(port, Driver::Packet).map(|_| ())
+            driven = Driven::by(driver, &machine.open_interface(port, driver)?);
+            Ok(())
         };
         let assembly = assemble(setting, name, ports, machines, open, open_in)?;
         let idle = setting.placement.idle;
         let accelerator = setting.accelerator();
-        let switch = Kernel { accelerator, guests, vhost, idle, on_bridge };
+        let switch = Kernel { accelerator, guests, driven, vhost, idle, on_bridge };
         Ok(assembly.into_lab(setting.topology, Box::new(switch), MAX_FRAME, idle))
     }
 }
@@ -142,6 +145,7 @@ struct Kernel {
     accelerator: Accelerator,
     /// Ports of guests.
     guests: u32,
+    driven: Driven,
     vhost: bool,
     idle: Idle,
     /// The interface on the bridge for each port.
@@ -153,6 +157,7 @@ impl Switch for Kernel {
         let mut parameters = BTreeMap::from([("idle".to_owned(), self.idle.label().to_owned())]);
         if self.guests > 0 {
             parameters.insert("vhost_net".into(), if self.vhost { "on" } else { "off" }.into());
+            parameters.extend(self.driven.parameter());
         }
         let filtered = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables");
         if let Ok(filtered) = filtered {
@@ -161,7 +166,7 @@ impl Switch for Kernel {
         result::Dataplane {
             name: "bridge".into(),
             accelerator: self.accelerator,
-            guest_driver: (self.guests > 0).then(|| "virtio_net, packet socket".into()),
+            guest_driver: (self.guests > 0).then(|| self.driven.label("virtio_net")),
             parameters,
         }
     }

@@ -6,13 +6,14 @@
 //! (kloop), and counts nothing by port: what it drops is the difference between what was sent and received.
 
 use super::assembly::ports_on;
+use super::driven::{self, Driven};
 use super::{Dataplane, Idle, Lab, LabPort, Lack, Setting, Switch, Wanted, mac};
 use crate::cli::LinkChoice;
 use crate::doctor::Facts;
 use crate::exit::{Exit, Fail};
 use crate::guests::{GuestPlan, Plug};
 use crate::result::{self, Accelerator};
-use crate::scenario::{Place, Topology};
+use crate::scenario::{Forwarder, Place, Topology};
 use crate::station::{GuestStation, HostStation, Machine, Station};
 use guest::wire::Driver;
 use netmap_rs::kernel::{Control, KernelError, KernelPort, Register, module_parameters};
@@ -62,8 +63,8 @@ impl Dataplane for Vale {
 
     fn options(&self) -> &'static [&'static str] {
         match self.guests {
-            Guests::Ptnet => &["--link pipe", "--klooptx", "--klooprx"],
-            Guests::Virtio => &["--link pipe"],
+            Guests::Ptnet => &["--link pipe", "--forwarder vale", "--klooptx", "--klooprx"],
+            Guests::Virtio => &["--link pipe", "--guest-driver"],
         }
     }
 
@@ -85,6 +86,10 @@ impl Dataplane for Vale {
         let vm = setting.vm;
         let options = Options {
             guests: self.guests,
+            driver: match self.guests {
+                Guests::Ptnet => Driver::Netmap,
+                Guests::Virtio => driven::by_kernel(setting, self.name())?,
+            },
             link: vm.map_or(LinkChoice::Vale, |vm| vm.link),
             klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
             klooprx: vm.and_then(|vm| vm.klooprx).map(bool::from),
@@ -101,6 +106,8 @@ impl Dataplane for Vale {
 struct Options {
     /// What guests get.
     guests: Guests,
+    /// How they drive it.
+    driver: Driver,
     /// What connects them: a switch, or a netmap pipe for each hop, without copies, for guests that trust each other.
     link: LinkChoice,
     /// Whether a host thread polls the guests' transmit rings; `None` is QEMU's default.
@@ -120,6 +127,9 @@ struct Kernel {
     accelerator: Accelerator,
     guests: u32,
     guest_ports: u32,
+    /// Of chains, what passes frames on in guests.
+    forwarder: Option<Forwarder>,
+    driven: Driven,
     slots: u32,
     parameters: BTreeMap<String, String>,
 }
@@ -145,7 +155,7 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let mut machines = machines.into_iter();
     let (mut stations, mut ports, mut vms, mut pinning) =
         (Vec::<Box<dyn Station>>::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut max_frame, mut slots) = (u16::MAX, 0);
+    let (mut max_frame, mut slots, mut driven) = (u16::MAX, 0, Driven::default());
     for (index, plan) in topology.stations.iter().enumerate() {
         let cpu = options.station_cpus.get(index).copied();
         pinning.extend(cpu.map(|cpu| result::Pin { thread: plan.name.clone(), cpus: vec![cpu as u32] }));
@@ -169,7 +179,7 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
                 let mut machine =
                     machine.ok_or_else(|| Fail::failed(anyhow::anyhow!("no machine was started")))?;
                 for port in its_ports {
-                    open_in_guest(&mut machine, port, options)?;
+                    driven = open_in_guest(&mut machine, port, options)?;
                 }
                 vms.push(machine.describe(options.guests.dataplane()));
                 stations.push(Box::new(GuestStation::new(machine)));
@@ -185,6 +195,8 @@ fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
         accelerator: setting.accelerator(),
         guests: topology.vms() as u32,
         guest_ports: guest_ports(topology) as u32,
+        forwarder: topology.stations.iter().find_map(|station| station.forwards),
+        driven,
         slots,
         parameters,
     };
@@ -304,18 +316,14 @@ fn open(port: &LabPort) -> Result<KernelIo, Fail> {
     KernelIo::new(opened, &port.name, Some(port.mac), Form::default()).map_err(Fail::failed)
 }
 
-fn open_in_guest(machine: &mut Machine, port: &LabPort, options: &Options) -> Result<(), Fail> {
-    let driver = match options.guests {
-        Guests::Ptnet => Driver::Netmap,
-        Guests::Virtio => Driver::Packet,
-    };
-    let theirs = machine.open_interface(port, driver)?.netmap;
-    match theirs.get(VNET_HDR) {
+fn open_in_guest(machine: &mut Machine, port: &LabPort, options: &Options) -> Result<Driven, Fail> {
+    let opened = machine.open_interface(port, options.driver)?;
+    match opened.netmap.get(VNET_HDR) {
         Some(theirs) if theirs != "0" => Err(Fail::host(format!(
             "{VNET_HDR} is {theirs} in {}, and was to be 0: its module takes no notice of the parameter",
             machine.name()
         ))),
-        _ => Ok(()),
+        _ => Ok(Driven::by(options.driver, &opened)),
     }
 }
 
@@ -339,14 +347,16 @@ impl Switch for Kernel {
         let ours = || self.parameters.get(VNET_HDR).cloned();
         let vnet_hdr = if *guests == Guests::Ptnet && self.guests > 0 { Some("0".into()) } else { ours() };
         parameters.extend(vnet_hdr.map(|value| (VNET_HDR.to_owned(), value)));
-        let driver = match guests {
-            Guests::Ptnet => "ptnet",
-            Guests::Virtio => "virtio_net, packet socket",
-        };
+        if self.guests > 0 {
+            parameters.extend(self.driven.parameter());
+        }
+        if self.forwarder == Some(Forwarder::Vale) {
+            parameters.insert("forwarder".into(), "a VALE switch in each guest".into());
+        }
         result::Dataplane {
             name: self.options.guests.dataplane().into(),
             accelerator: self.accelerator,
-            guest_driver: (self.guests > 0).then(|| driver.into()),
+            guest_driver: (self.guests > 0).then(|| self.driven.label("virtio_net")),
             parameters,
         }
     }
@@ -368,6 +378,7 @@ mod tests {
     fn options(guests: Guests) -> Options {
         Options {
             guests,
+            driver: Driver::Netmap,
             link: LinkChoice::Vale,
             klooptx: Some(false),
             klooprx: None,

@@ -5,6 +5,7 @@
 //! here, so that every one of them gets the same guests, rings and processors.
 
 use super::assembly::{assemble, guest_plans, ports};
+use super::driven::Driven;
 use super::{Idle, Lab, LabPort, Lack, Setting, Switch, Wanted};
 use crate::cli::{GuestDriverChoice, RingChoice, RoleChoice};
 use crate::cost;
@@ -48,7 +49,7 @@ impl Virtio {
         // At their best, and what works: the kernel's driver (6.1) on packed rings saw frames twice.
         let (ring, mrg_rxbuf) = match driver {
             GuestDriverChoice::Dpdk => (RingChoice::Packed, false),
-            GuestDriverChoice::Packet => (RingChoice::Split, true),
+            GuestDriverChoice::Packet | GuestDriverChoice::Xdp => (RingChoice::Split, true),
         };
         Virtio {
             ring: options.ring.unwrap_or(ring),
@@ -61,7 +62,7 @@ impl Virtio {
 
     /// A guest's interface on `socket`.
     fn net(&self, socket: PathBuf, mac: [u8; 6]) -> Net {
-        let packet = self.driver == GuestDriverChoice::Packet;
+        let by_kernel = self.driver != GuestDriverChoice::Dpdk;
         let model = VirtioNet {
             packed: Some(self.ring == RingChoice::Packed),
             mrg_rxbuf: Some(self.mrg_rxbuf),
@@ -69,7 +70,7 @@ impl Virtio {
             rx_queue_size: Some(self.queue_size),
             tx_queue_size: Some(self.queue_size),
             // QEMU as distributions build it crashes when the kernel's driver uses MSI-X over vhost-user.
-            vectors: packet.then_some(0),
+            vectors: by_kernel.then_some(0),
         };
         let netdev = Netdev::VhostUser { path: socket, server: self.role == RoleChoice::Client };
         Net { mac: MacAddr(mac), netdev, model: NicModel::Virtio(model) }
@@ -197,14 +198,17 @@ pub(super) fn bring_up(
         let net = virtio.net(wiring.ports[number].socket.clone(), port.mac);
         match virtio.driver {
             GuestDriverChoice::Dpdk => Plug::Dpdk(net),
-            GuestDriverChoice::Packet => Plug::Interface(net),
+            GuestDriverChoice::Packet | GuestDriverChoice::Xdp => Plug::Interface(net),
         }
     });
-    let (driver, modules) = match virtio.driver {
-        GuestDriverChoice::Packet => {
-            (Driver::Packet, vec![Module::named("virtio_net"), Module::named("af_packet")])
-        }
-        GuestDriverChoice::Dpdk => (Driver::Dpdk, Vec::new()),
+    let driver = match virtio.driver {
+        GuestDriverChoice::Packet => Driver::Packet,
+        GuestDriverChoice::Xdp => Driver::Xdp,
+        GuestDriverChoice::Dpdk => Driver::Dpdk,
+    };
+    let modules = match driver {
+        Driver::Dpdk => Vec::new(),
+        _ => ["virtio_net", "af_packet"].map(Module::named).into(),
     };
     let machines = setting.boot(&plans, &modules)?;
     let guests = !machines.is_empty();
@@ -216,7 +220,9 @@ pub(super) fn bring_up(
         Ok(opened)
     };
     let open_in = |machine: &mut Machine, _, port: &LabPort| {
-        ends.in_guest = machine.open_interface(port, driver)?.dpdk;
+        let opened = machine.open_interface(port, driver)?;
+        ends.driven = Driven::by(driver, &opened);
+        ends.in_guest = opened.dpdk;
         Ok(())
     };
     let mut assembly = assemble(setting, name, ports, machines, open, open_in)?;
@@ -244,12 +250,14 @@ pub(super) fn bring_up(
 struct Ends {
     on_host: Option<DpdkFacts>,
     in_guest: Option<DpdkFacts>,
+    driven: Driven,
 }
 
 impl Ends {
     fn parameters(&self) -> Vec<(&'static str, String)> {
         let both = [("host_port", &self.on_host), ("guest_port", &self.in_guest)];
-        both.into_iter().filter_map(|(name, facts)| Some((name, facts.as_ref()?.to_string()))).collect()
+        let dpdk = both.into_iter().filter_map(|(name, facts)| Some((name, facts.as_ref()?.to_string())));
+        dpdk.collect()
     }
 }
 
@@ -273,18 +281,17 @@ struct External {
 
 impl Switch for External {
     fn describe(&self) -> result::Dataplane {
-        let driver = match self.virtio.driver {
-            GuestDriverChoice::Dpdk => "DPDK virtio",
-            GuestDriverChoice::Packet => "virtio_net without MSI-X, packet socket",
-        };
         let own = [("idle", self.idle.label().to_owned())];
         let all = self.virtio.parameters().into_iter().chain(own);
         let all = all.chain(self.running.parameters()).chain(self.ends.parameters());
         result::Dataplane {
             name: self.name.clone(),
             accelerator: self.accelerator,
-            guest_driver: self.guests.then(|| driver.into()),
-            parameters: all.map(|(name, value)| (name.to_owned(), value)).collect(),
+            guest_driver: self.guests.then(|| self.ends.driven.label("virtio_net without MSI-X")),
+            parameters: all
+                .map(|(name, value)| (name.to_owned(), value))
+                .chain(self.ends.driven.parameter())
+                .collect(),
         }
     }
 

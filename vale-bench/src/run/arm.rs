@@ -1,12 +1,12 @@
 //! What is brought up alike, and what is measured on it.
 
-use crate::cli::{BenchArgs, VmArgs};
+use crate::cli::{BenchArgs, ForwarderChoice, VmArgs};
 use crate::dataplane::{Dataplane, Placement, registry};
 use crate::exit::Fail;
 use crate::goals::{self, Method};
 use crate::load::Load;
 use crate::result::{Direction, Offered, SearchMethod, SearchRecord, Trial};
-use crate::scenario::Topology;
+use crate::scenario::{Forwarder, Topology};
 use crate::units::{SizeSpec, check_frame_size};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -111,10 +111,11 @@ impl Arm {
         job.bench.check(Some(MAX_FRAME))?;
         job.vm.iter().try_for_each(|vm| vm.check())?;
         let plane = registry::find(&job.dataplane).map_err(Fail::usage)?;
-        let placement = Placement::choose(&job.bench, job.topology.stations.len())?;
+        let topology = forwarding(job.topology, plane.as_ref(), job.vm.as_deref())?;
+        let placement = Placement::choose(&job.bench, topology.stations.len())?;
         let methods = goals::methods(&job.bench.search)?;
         searches::check(&job.bench, &methods)?;
-        let load = Load::from_args(&job.bench.load, job.topology.vms() > 0)?;
+        let load = Load::from_args(&job.bench.load, topology.vms() > 0)?;
         let sizes = load.sizes().map_or_else(|| job.bench.size.clone(), |file| vec![file]);
         check_frame_size(&sizes, Some(MAX_FRAME)).map_err(Fail::usage)?;
         let cell = |size: SizeSpec| Cell {
@@ -124,7 +125,7 @@ impl Arm {
             methods: methods.clone(),
         };
         let cells = sizes.into_iter().map(cell).collect();
-        Ok(Arm { topology: job.topology, plane, bench: job.bench, vm: job.vm, placement, cells })
+        Ok(Arm { topology, plane, bench: job.bench, vm: job.vm, placement, cells })
     }
 
     /// Whether what is up for one serves the other.
@@ -150,6 +151,19 @@ impl Arm {
     pub fn name(&self) -> String {
         format!("{} on {}", self.topology.scenario, self.plane.name())
     }
+}
+
+/// The topology with what passes frames on in its guests, as the command line has it for `plane`.
+fn forwarding(topology: Topology, plane: &dyn Dataplane, vm: Option<&VmArgs>) -> Result<Topology, Fail> {
+    if vm.is_none_or(|vm| vm.forwarder == ForwarderChoice::Program) {
+        return Ok(topology);
+    }
+    if !topology.forwards() {
+        let sentence = format!("--forwarder is for chains of guests, and {} has none", topology.scenario);
+        return Err(Fail::usage(sentence));
+    }
+    let has_switch = plane.options().contains(&"--forwarder vale");
+    Ok(topology.forwarding_by(if has_switch { Forwarder::Vale } else { Forwarder::Engine }))
 }
 
 /// Puts jobs together that can be measured on what is brought up once.

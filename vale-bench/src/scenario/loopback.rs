@@ -7,7 +7,7 @@
 //!
 //! Each line is a segment, a switch between two ports and no others; each arrow is a machine that forwards.
 
-use super::{Flow, MAX_PORTS, StationPlan, Topology};
+use super::{Flow, Forwarder, MAX_PORTS, StationPlan, Topology};
 use crate::exit::Fail;
 
 /// Longest chain: all of its ports fit one switch, where a dataplane has but one.
@@ -20,7 +20,8 @@ pub fn loopback(vms: usize) -> Result<Topology, Fail> {
             "loopback is a chain of virtual machines: --vms must be 1 to {MAX_VMS}, not {vms}"
         )));
     }
-    let forwarder = |number| StationPlan { ports: 2, forwards: true, ..StationPlan::guest(number) };
+    let forwarder =
+        |number| StationPlan { ports: 2, forwards: Some(Forwarder::Engine), ..StationPlan::guest(number) };
     let stations = std::iter::once(StationPlan::host(2)).chain((1..=vms).map(forwarder)).collect();
     // The host's two ends, and then of each machine the near one and the far one.
     let segments = [0, vms].into_iter().chain((0..vms).flat_map(|vm| [vm, vm + 1])).collect();

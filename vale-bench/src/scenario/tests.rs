@@ -65,6 +65,9 @@ fn a_chain_has_a_switch_for_every_hop_and_leads_back_to_the_host() {
     assert_eq!(t.hops(t.flows[0]), [flow(0, 2), flow(3, 4), flow(5, 1)]);
     assert_eq!(t.hops(flow(1, 0)), [flow(1, 5), flow(4, 3), flow(2, 0)]);
     assert_eq!((t.first_hop(flow(1, 0)), t.peer(3), t.across(3), t.across(0)), (5, Some(4), Some(2), None));
+    let t = t.forwarding_by(Forwarder::Vale);
+    assert_eq!((t.first_hop(t.flows[0]), t.first_hop(flow(1, 0)), t.forwards()), (1, 0, true));
+    assert!(!p2p(1).forwarding_by(Forwarder::Vale).forwards());
     for n in [0, MAX_PORTS / 2] {
         let fail = loopback(n).unwrap_err();
         assert_eq!(fail.exit(), Exit::Usage);

@@ -223,6 +223,10 @@ impl Station for GuestStation {
         self.machine.order("prepare a forwarder", &Request::Forward { ports, specs, idle })
     }
 
+    fn bridge(&mut self, ports: [usize; 2]) -> Result<(), Fail> {
+        self.machine.order("join its ports by a VALE switch", &Request::Bridge { ports })
+    }
+
     fn floor(&mut self, size: u16, idle: IdlePolicy, length: Duration) -> Result<String, Fail> {
         let length_ms = u32::try_from(length.as_millis()).unwrap_or(u32::MAX);
         match self.machine.ask("measure its floor", &Request::Floor { size, idle, length_ms })? {

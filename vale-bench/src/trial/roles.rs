@@ -5,7 +5,7 @@ use crate::dataplane::{Lab, LabPort, ip};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
 use crate::load::Load;
-use crate::scenario::Flow;
+use crate::scenario::{Flow, Forwarder};
 use crate::station::{Phase, StationReport};
 use pktgen::counters::Snapshot;
 use pktgen::spec::{
@@ -68,12 +68,13 @@ fn give(lab: &mut Lab, roles: Vec<PortRoles>, forwarding: bool) -> Result<(), Fa
     }
     let idle = lab.idle;
     for (index, roles) in by_station.into_iter().enumerate() {
-        match forwarding && lab.topology.stations[index].forwards {
-            true => {
+        match lab.topology.stations[index].forwards.filter(|_| forwarding) {
+            Some(Forwarder::Vale) => lab.stations[index].bridge([0, 1])?,
+            Some(Forwarder::Engine) => {
                 let specs = [forwarding_by(lab, index, 1, timed)?, forwarding_by(lab, index, 0, timed)?];
                 lab.stations[index].forward([0, 1], specs, idle)?;
             }
-            false => lab.stations[index].prepare(roles, idle)?,
+            None => lab.stations[index].prepare(roles, idle)?,
         }
     }
     Ok(())

@@ -15,6 +15,8 @@ Ports:
                  the two ends of a netmap pipe
   eth0, packet:eth0
                  an interface by packet socket; needs no netmap
+  xdp:eth0       the first queue of an interface by AF_XDP socket, past the
+                 kernel's stack
   dpdk:0000:01:00.0
                  an interface bound to a driver for user space, by DPDK
   dpdk:net_virtio_user0,path=SOCKET[,server=1][,packed_vq=1][,queue_size=N]

@@ -3,7 +3,7 @@
 
 use super::image::GO_ON_FILE;
 use super::results::Results;
-use crate::ci::document::CiDocument;
+use crate::ci::document::{CiDocument, Summary};
 use crate::ci::show::junit;
 use crate::cli::{Cli, Command};
 use crate::exit::Fail;
@@ -93,7 +93,7 @@ impl Checks {
         if !written.is_empty() {
             sentence += &format!(", which are in {}", written.join(" and "));
         }
-        Ok(Some(Lost { document, sentence }))
+        Ok(Some(Lost { document, check: name, sentence }))
     }
 }
 
@@ -102,11 +102,32 @@ impl Checks {
 pub(super) struct Lost {
     /// The document, with the culprit in it.
     pub(super) document: CiDocument,
+    check: String,
     /// Which check it was, and where the rest is.
     pub(super) sentence: String,
 }
 
 impl Lost {
+    /// The check in which it was lost.
+    pub(super) fn check(&self) -> &str {
+        &self.check
+    }
+
+    /// Whether that check runs guests in the machine.
+    pub(super) fn had_guests(&self) -> bool {
+        self.check.starts_with("ptnet.")
+    }
+
+    /// The document as it was before that check, which is then still to be run.
+    pub(super) fn before(self) -> CiDocument {
+        let Lost { mut document, check, .. } = self;
+        document.checks.retain(|finding| finding.name != check);
+        document.running = None;
+        document.not_run.insert(0, check);
+        document.summary = Summary::of(&document.checks);
+        document
+    }
+
     /// Whether there are checks that the machine did not come to.
     pub(super) fn has_more(&self) -> bool {
         !self.document.not_run.is_empty()
@@ -123,7 +144,7 @@ fn within(path: &Path) -> Option<String> {
 mod tests {
     use super::*;
     use crate::ci::Check;
-    use crate::ci::document::{Outcome, SchemaId, Summary};
+    use crate::ci::document::{Outcome, SchemaId};
     use crate::{machine, provenance};
 
     fn of(line: &str) -> Option<Checks> {
@@ -186,11 +207,15 @@ mod tests {
                 xml.display()
             )
         );
-        assert!(lost.has_more());
+        assert!(lost.has_more() && !lost.had_guests());
+        assert_eq!(lost.check(), "a.one");
         let xml = fs::read_to_string(xml).unwrap();
         for words in ["the kernel panicked while this check ran", "Oops", "the run ended before it"] {
             assert!(xml.contains(words), "{xml}");
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nobody asked for the document");
+        let before = lost.before();
+        assert_eq!((before.checks.len(), before.running, before.summary.failed), (0, None, 0));
+        assert_eq!(before.not_run, ["a.one", "b.two"]);
     }
 }

@@ -1,5 +1,5 @@
 //! Opens a port by its name: of a running `vale-bench switch`, of the kernel's netmap, of DPDK's, or an interface by
-//! packet socket.
+//! packet socket or `AF_XDP` socket.
 //!
 //! A plain VALE port (`vale0:1`) is one of the switch called `vale0` that runs in this user's name, if one does, and
 //! else one of the kernel's VALE. All other netmap names, and names with flags or options, are the kernel's alone.
@@ -16,6 +16,7 @@ use pktgen::ports::csb::CsbIo;
 use pktgen::ports::dpdk::{DpdkError, DpdkPort};
 use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
+use pktgen::ports::xdp::{self, XdpPort};
 use std::path::Path;
 use uvale::daemon::{self, DaemonError};
 
@@ -38,14 +39,27 @@ pub(crate) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fa
     }
     let interface = match name.parse::<PortSpec>() {
         Ok(spec) => return open_netmap(name, &spec, wish),
-        Err(PortSpecError::NotNetmap { .. }) => name.strip_prefix("packet:").unwrap_or(name),
+        Err(PortSpecError::NotNetmap { .. }) => name,
         Err(e) => return Err(Fail::usage(e)),
     };
+    if let Some(interface) = interface.strip_prefix("xdp:") {
+        return open_xdp(name, interface, wish);
+    }
+    let interface = interface.strip_prefix("packet:").unwrap_or(interface);
     plain(name, wish, "an interface by packet socket")?;
     let port =
         PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
     Ok((vec![AnyPort::Packet(Box::new(port))], mac))
+}
+
+fn open_xdp(name: &str, interface: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
+    plain(name, wish, "an interface by AF_XDP socket")?;
+    let port = XdpPort::open(interface, xdp::Options::default())
+        .map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
+    eprintln!("port {name} is up: {}", port.facts());
+    let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
+    Ok((vec![AnyPort::Xdp(Box::new(port))], mac))
 }
 
 fn open_dpdk(name: &str, arguments: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {

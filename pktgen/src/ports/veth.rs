@@ -1,0 +1,124 @@
+//! For tests of interfaces: a veth pair in a network namespace of the test's own, which ends with the test's thread, and
+//! what ports on it must be able to do. It takes root, or the like of it; without, tests say so, and
+//! `VALE_BENCH_NO_SKIP` makes that a failure.
+#![allow(unsafe_code)]
+
+use crate::clock::{Clock, Monotonic};
+use crate::port::{Interest, Port};
+use crate::roles::{ping::Ping, pong::Pong, rx::Rx, tx::Tx};
+use crate::spec::*;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long anything may take.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) fn ip(arguments: &str) -> Result<(), String> {
+    let output = Command::new("ip").args(arguments.split(' ')).output();
+    match output {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("`ip {arguments}`: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(format!("`ip {arguments}`: {error}")),
+    }
+}
+
+/// A namespace with the pair `va`, `vb`, up, without IPv6 chatter.
+fn veth(mtu: u32) -> Result<(), String> {
+    // SAFETY: a new network namespace shares no file descriptor table, so what this thread has open stays.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+        .map_err(|errno| format!("a network namespace: {errno}"))?;
+    ip(&format!("link add va mtu {mtu} type veth peer name vb mtu {mtu}"))?;
+    for end in ["va", "vb"] {
+        ip(&format!("link set {end} addrgenmode none"))?;
+        ip(&format!("link set {end} up"))?;
+    }
+    Ok(())
+}
+
+/// Runs `test` in a namespace, on a thread that takes it along when it ends.
+pub(super) fn with_veth(mtu: u32, test: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::spawn(move || match veth(mtu) {
+        Ok(()) => test(),
+        Err(reason) if std::env::var_os("VALE_BENCH_NO_SKIP").is_none() => eprintln!("SKIPPED: {reason}"),
+        Err(reason) => panic!("skips are failures here: {reason}"),
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn addressing() -> Addressing {
+    Addressing {
+        src_mac: [2, 0, 0, 0, 0, 1],
+        dst_mac: [2, 0, 0, 0, 0, 2],
+        src_ip: [10, 0, 0, 1],
+        dst_ip: [10, 0, 0, 2],
+        src_port: 1024,
+        dst_port: 9,
+        flows: 5,
+    }
+}
+
+/// Sends `count` frames one way while the receiver keeps up, and checks that all arrive.
+pub(super) fn carry(a: &mut impl Port, b: &mut impl Port, sizes: Vec<u16>, count: u64) {
+    let sizes = Sizes::Cycle(sizes);
+    let spec = TxSpec {
+        stream: 1,
+        sizes,
+        addressing: addressing(),
+        rate: Rate::Max,
+        burst: 16,
+        count: Some(count),
+        traffic: Default::default(),
+    };
+    let mut tx = Tx::new(&spec, a.info()).unwrap();
+    let mut rx = Rx::new(&RxSpec { burst: 32 }).unwrap().verifying(1);
+    let deadline = Instant::now() + LIMIT;
+    tx.start(0);
+    loop {
+        let now = Monotonic.now_ns();
+        let sent = tx.step(a, now).unwrap();
+        while rx.step(b, now).unwrap() > 0 {}
+        let streams = rx.report().streams;
+        let received = streams.first().map_or(0, |stream| stream.received);
+        if tx.done() && received == count {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{received} of {count} frames");
+        if sent == 0 {
+            b.wait(Interest::Rx, Duration::from_millis(10)).unwrap();
+        }
+    }
+    tx.finish(a).unwrap();
+    let report = rx.report();
+    assert_eq!((tx.report().sent, tx.report().unsent), (count, 0));
+    assert_eq!((report.corrupt, report.streams.len()), (0, 1));
+    let stream = &report.streams[0];
+    assert_eq!((stream.missing, stream.reordered, stream.duplicate), (0, 0, 0));
+}
+
+/// Two hundred round trips from `a` by `b` are timed.
+pub(super) fn round_trips(a: &mut impl Port, b: &mut impl Port) {
+    let spec = PingSpec {
+        stream: 1,
+        size: 64,
+        addressing: addressing(),
+        rate: None,
+        count: Some(200),
+        timeout_ms: 5_000,
+        settle_ms: 0,
+    };
+    let mut ping = Ping::new(&spec, a.info()).unwrap();
+    let mut pong = Pong::new(&PongSpec { burst: 8 }, b.info()).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    ping.start(Monotonic.now_ns());
+    while !ping.done() {
+        ping.step(a, Monotonic.now_ns()).unwrap();
+        pong.step(b, Monotonic.now_ns()).unwrap();
+        assert!(Instant::now() < deadline, "{:?}", ping.report());
+    }
+    let report = ping.report();
+    assert_eq!((report.sent, report.received, report.lost), (200, 200, 0));
+    let summary = ping.latency().summary();
+    assert!(summary.min_ns > 100 && summary.p50_ns < 1_000_000_000, "{summary:?}");
+}
