@@ -105,6 +105,20 @@ fn guests_on_ptnet() {
 }
 
 #[test]
+fn guests_that_forward_by_a_program_and_by_a_switch_of_their_own() {
+    let module = given("VALE_BENCH_NETMAP_KO").zip(given("VALE_BENCH_PTNET_QEMU"));
+    let (Some((module, qemu)), Some(bench)) = (module, Bench::with_guests()) else { return };
+    let module = format!("{module} ptnet_vnet_hdr=0");
+    for (forwarder, told) in [("program", None), ("vale", Some("a VALE switch in each guest"))] {
+        let command = format!("loopback --vms 1 --dataplane vale --forwarder {forwarder}");
+        let kept = measure(&bench, &module, Some(&qemu), &command);
+        let parameters = &kept.trial().dataplane.parameters;
+        assert_eq!(parameters.get("forwarder").map(String::as_str), told);
+    }
+    bench.leaves_nothing_behind();
+}
+
+#[test]
 fn guests_with_virtio_before_vale() {
     let module = given("VALE_BENCH_NETMAP_KO").zip(given("VALE_BENCH_PTNET_QEMU"));
     let (Some((module, qemu)), Some(bench)) = (module, Bench::with_guests()) else { return };

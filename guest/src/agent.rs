@@ -246,7 +246,7 @@ impl Agent {
                 port.io = None;
                 names.push(name);
             }
-            self.bridge = Some(Bridge::join(&names).map_err(|e| sentence(&e))?);
+            self.bridge = Some(Bridge::join(&names)?);
         }
         let idle = IdlePolicy { spin: 0, nap_us: 1000, longest_nap_us: 0, wait_after_us: 0 };
         self.start_engine(Engine::new(idle), Vec::new())

@@ -1,6 +1,7 @@
 //! A VALE switch of the guest's own kernel that joins interfaces of the guest.
 
-use netmap_rs::kernel::{Control, KernelError};
+use crate::port::{DOWN, UP, set_flags};
+use netmap_rs::kernel::Control;
 use netmap_rs::portspec::{PortName, PortSpec};
 
 /// Interfaces on a switch; dropping it takes them off.
@@ -11,12 +12,17 @@ pub(crate) struct Bridge {
 
 impl Bridge {
     /// Makes a switch of these interfaces.
-    pub(crate) fn join(interfaces: &[String]) -> Result<Bridge, KernelError> {
-        let mut bridge = Bridge { control: Control::open()?, ports: Vec::new() };
+    pub(crate) fn join(interfaces: &[String]) -> Result<Bridge, String> {
+        let control = Control::open().map_err(|e| crate::agent::sentence(&e))?;
+        let mut bridge = Bridge { control, ports: Vec::new() };
         for interface in interfaces {
-            let spec: PortSpec = format!("vale0:{interface}").parse().expect("interfaces have short names");
-            bridge.control.vale_attach(&spec.name, false, None)?;
+            let spec: PortSpec =
+                format!("vale0:{interface}").parse().map_err(|e| format!("cannot name {interface}: {e}"))?;
+            // While it is up its rings are in use, and a switch takes it that they begin at their first slots.
+            set_flags(interface, DOWN)?;
+            bridge.control.vale_attach(&spec.name, false, None).map_err(|e| crate::agent::sentence(&e))?;
             bridge.ports.push(spec.name);
+            set_flags(interface, UP)?;
         }
         Ok(bridge)
     }

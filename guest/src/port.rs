@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 /// How long an interface may take to appear once its driver is there.
 const INTERFACE_DEADLINE: Duration = Duration::from_secs(10);
 /// `IFF_UP`, and the flags that every Ethernet interface has, as `/sys/class/net/*/flags` takes them.
-const UP: &str = "0x1003";
+pub(crate) const UP: &str = "0x1003";
+/// The same without `IFF_UP`.
+pub(crate) const DOWN: &str = "0x1002";
 
 /// A port of any kind that a guest can have.
 pub type GuestIo = AnyIo<CsbIo>;
@@ -38,8 +40,7 @@ pub fn open_interface(
     let interface = await_interface(mac)?;
     // What the guest's own kernel would say on the interface is none of the traffic under test.
     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6"), "1");
-    let flags = format!("/sys/class/net/{interface}/flags");
-    fs::write(&flags, UP).map_err(|e| format!("cannot bring {interface} up: {e}"))?;
+    set_flags(&interface, UP)?;
     let mut opened = Interface::called(interface.clone());
     let io = match driver {
         Driver::Netmap => {
@@ -65,6 +66,12 @@ pub fn open_interface(
         }
     };
     Ok((io, opened))
+}
+
+/// Brings an interface up or down.
+pub(crate) fn set_flags(interface: &str, flags: &str) -> Result<(), String> {
+    let path = format!("/sys/class/net/{interface}/flags");
+    fs::write(path, flags).map_err(|e| format!("cannot set the flags of {interface} to {flags}: {e}"))
 }
 
 fn await_interface(mac: [u8; 6]) -> Result<String, String> {
