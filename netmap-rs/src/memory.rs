@@ -64,7 +64,11 @@ pub enum MemoryError {
 
 enum Backing {
     Heap(alloc::Layout),
-    Mapped,
+    /// A reservation, of which all or a part is mapped.
+    Mapped {
+        start: NonNull<u8>,
+        len: usize,
+    },
     /// Someone else's allocation, kept alive here.
     Lent(#[expect(dead_code, reason = "held for its drop")] Box<dyn Send + Sync>),
 }
@@ -123,7 +127,8 @@ impl Memory {
 
     /// Maps extents of `fd` one after the other into one contiguous stretch, shared and writable.
     ///
-    /// The file must not shrink while it is mapped: guest RAM belongs to a memfd the caller sealed.
+    /// The file must not shrink while it is mapped: guest RAM belongs to a memfd the caller sealed. In a file of huge
+    /// pages, several extents must be whole ones; a single one may lie anywhere.
     pub fn map_extents(fd: BorrowedFd<'_>, extents: &[Extent]) -> Result<Arc<Memory>, MemoryError> {
         let stat =
             |len, source: rustix::io::Errno| MemoryError::Map { len, offset: 0, source: source.into() };
@@ -141,27 +146,48 @@ impl Memory {
         if total == 0 {
             return Err(MemoryError::BadExtent { len: 0, offset: 0, file_len });
         }
+        let unit = mapping_unit(fd).map_err(|e| stat(total, e))?;
+        // A single extent is mapped with what surrounds it; several have to meet.
+        let (lead, whole) = match extents {
+            [Extent { offset, len }] => {
+                let lead = offset % unit;
+                (lead, vec![Extent { offset: offset - lead, len: (lead + len).next_multiple_of(unit) }])
+            }
+            several => (0, several.to_vec()),
+        };
+        if let Some(&Extent { offset, len }) =
+            whole.iter().find(|extent| extent.offset % unit != 0 || extent.len % unit != 0)
+        {
+            return Err(MemoryError::BadExtent { len, offset, file_len });
+        }
+        let mapped: u64 = whole.iter().map(|extent| extent.len).sum();
+        let reserved = (mapped + unit - page) as usize;
         // SAFETY: a fresh anonymous mapping at an address the kernel chooses disturbs nothing.
-        let base = unsafe {
+        let start = unsafe {
             rustix::mm::mmap_anonymous(
                 std::ptr::null_mut(),
-                total as usize,
+                reserved,
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )
         }
         .map_err(|e| stat(total, e))?
         .cast::<u8>();
-        let base = NonNull::new(base).expect("mmap never answers with null");
+        let start = NonNull::new(start).expect("mmap never answers with null");
+        let skipped = start.as_ptr().addr().next_multiple_of(unit as usize) - start.as_ptr().addr();
+        // SAFETY: less than a unit is skipped, which is what was reserved beyond what is mapped.
+        let aligned = unsafe { start.add(skipped) };
+        // SAFETY: what leads to the extent lies in the same unit.
+        let base = unsafe { aligned.add(lead as usize) };
         // From here on the reservation is unmapped when `memory` drops.
-        let memory = Memory::new(base, total as usize, Backing::Mapped);
+        let memory = Memory::new(base, total as usize, Backing::Mapped { start, len: reserved });
         let mut at = 0usize;
-        for &Extent { offset, len } in extents {
+        for &Extent { offset, len } in &whole {
             // SAFETY: [at, at + len) lies inside the reservation made above, which nothing else uses yet;
             // MAP_FIXED replaces exactly those pages.
             unsafe {
                 rustix::mm::mmap(
-                    memory.base.as_ptr().add(at).cast(),
+                    aligned.as_ptr().add(at).cast(),
                     len as usize,
                     ProtFlags::READ | ProtFlags::WRITE,
                     MapFlags::SHARED | MapFlags::FIXED,
@@ -251,14 +277,23 @@ impl Drop for Memory {
         match &self.backing {
             // SAFETY: `base` came from alloc_zeroed with this layout and is freed once.
             Backing::Heap(layout) => unsafe { alloc::dealloc(self.base.as_ptr(), *layout) },
-            Backing::Mapped => {
-                // SAFETY: the range was mapped by map_extents, and by rule 5 nothing points into it any more.
-                let unmapped = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+            Backing::Mapped { start, len } => {
+                // SAFETY: the range was reserved by map_extents, and by rule 5 nothing points into it any more.
+                let unmapped = unsafe { rustix::mm::munmap(start.as_ptr().cast(), *len) };
                 debug_assert!(unmapped.is_ok(), "munmap of our own mapping: {unmapped:?}");
             }
             Backing::Lent(_) => {}
         }
     }
+}
+
+/// What a mapping of this file is made of: pages, or the file's huge pages.
+fn mapping_unit(fd: BorrowedFd<'_>) -> Result<u64, rustix::io::Errno> {
+    /// `HUGETLBFS_MAGIC`.
+    const HUGETLBFS: u64 = 0x9584_58f6;
+    let system = rustix::fs::fstatfs(fd)?;
+    let huge = system.f_type as u64 & u64::from(u32::MAX) == HUGETLBFS;
+    Ok(if huge { (system.f_bsize as u64).max(ALIGN as u64) } else { ALIGN as u64 })
 }
 
 /// A memfd of `len` bytes that can neither shrink nor grow, so that whoever gets it cannot take mapped pages
@@ -305,6 +340,36 @@ mod tests {
             assert_eq!(whole.at::<u32>(3 * ALIGN).unwrap().read_volatile(), 0xa11ce);
             assert_eq!(whole.at::<u32>(ALIGN).unwrap().read_volatile(), 0xb0b);
         }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri has no shared file mappings")]
+    fn a_page_amid_a_huge_page_is_mapped_with_it() {
+        let huge = 2u64 << 20;
+        let fd = rustix::fs::memfd_create("test", MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB).unwrap();
+        rustix::fs::ftruncate(&fd, 3 * huge).unwrap();
+        let one = |offset, len| Memory::map_extents(fd.as_fd(), &[Extent { offset, len }]);
+        let page = match one(huge + 3 * ALIGN as u64, ALIGN as u64) {
+            Err(MemoryError::Map { source, .. }) if source.raw_os_error() == Some(libc::ENOMEM) => {
+                eprintln!("SKIPPED: no huge pages are free");
+                return;
+            }
+            page => page.unwrap(),
+        };
+        assert_eq!(page.len(), ALIGN);
+        let whole = one(0, 3 * huge).unwrap();
+        let extents = [2, 1].map(|at| Extent { offset: at * huge, len: huge });
+        let joined = Memory::map_extents(fd.as_fd(), &extents).unwrap();
+        // SAFETY: all addresses lie in mappings of this test alone.
+        unsafe {
+            page.at::<u32>(8).unwrap().write_volatile(0xa11ce);
+            let at = huge as usize + 3 * ALIGN + 8;
+            assert_eq!(whole.at::<u32>(at).unwrap().read_volatile(), 0xa11ce);
+            assert_eq!(joined.at::<u32>(at).unwrap().read_volatile(), 0xa11ce);
+        }
+        let parts = [0, 2].map(|at| Extent { offset: at * huge, len: ALIGN as u64 });
+        let error = Memory::map_extents(fd.as_fd(), &parts).unwrap_err();
+        assert!(matches!(error, MemoryError::BadExtent { .. }), "{error}");
     }
 
     #[test]

@@ -409,7 +409,10 @@ impl VmArgs {
         let forwarder = (self.forwarder == ForwarderChoice::Vale).then_some("--forwarder vale");
         let tx = self.klooptx.map(|_| "--klooptx");
         let rx = self.klooprx.map(|_| "--klooprx");
-        let driver = self.guest_driver.map(|_| "--guest-driver");
+        let driver = self.guest_driver.map(|driver| match driver {
+            GuestDriverChoice::Dpdk => "--guest-driver dpdk",
+            GuestDriverChoice::Packet | GuestDriverChoice::Xdp => "--guest-driver",
+        });
         [pipe, forwarder, tx, rx, driver].into_iter().flatten().collect()
     }
 }

@@ -56,7 +56,7 @@ impl Dataplane for Bridge {
 
     fn bring_up(&self, setting: &Setting<'_>) -> Result<Lab, Fail> {
         let name = self.name();
-        let driver = driven::by_kernel(setting, name)?;
+        let driver = driven::by_kernel(setting);
         let ports = ports(setting.topology, name);
         let bridges: Vec<String> = (0..setting.topology.segment_count())
             .map(|segment| make_bridge(setting, segment))

@@ -2,7 +2,6 @@
 
 use crate::cli::GuestDriverChoice;
 use crate::dataplane::Setting;
-use crate::exit::Fail;
 use guest::wire::{Driver, Interface};
 use pktgen::ports::xdp::XdpFacts;
 
@@ -35,14 +34,11 @@ impl Driven {
     }
 }
 
-/// What moves frames in guests that drive virtio-net with their own kernel, as all do on `dataplane`.
-pub(super) fn by_kernel(setting: &Setting<'_>, dataplane: &str) -> Result<Driver, Fail> {
+/// What moves frames in guests on a dataplane on which they drive virtio-net with their own kernel; DPDK is for others
+/// of the same run.
+pub(super) fn by_kernel(setting: &Setting<'_>) -> Driver {
     match setting.vm.and_then(|vm| vm.guest_driver) {
-        None | Some(GuestDriverChoice::Packet) => Ok(Driver::Packet),
-        Some(GuestDriverChoice::Xdp) => Ok(Driver::Xdp),
-        Some(GuestDriverChoice::Dpdk) => Err(Fail::usage(format!(
-            "--guest-driver dpdk is for vhost-user; on {dataplane} guests drive virtio-net with their own kernel \
-             (packet or xdp)"
-        ))),
+        Some(GuestDriverChoice::Xdp) => Driver::Xdp,
+        None | Some(GuestDriverChoice::Packet | GuestDriverChoice::Dpdk) => Driver::Packet,
     }
 }

@@ -88,7 +88,7 @@ impl Dataplane for Vale {
             guests: self.guests,
             driver: match self.guests {
                 Guests::Ptnet => Driver::Netmap,
-                Guests::Virtio => driven::by_kernel(setting, self.name())?,
+                Guests::Virtio => driven::by_kernel(setting),
             },
             link: vm.map_or(LinkChoice::Vale, |vm| vm.link),
             klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),

@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Options of every vhost-user dataplane.
 pub(super) const OPTIONS: &[&str] =
-    &["--ring", "--mrg-rxbuf", "--queue-size", "--vhost-role", "--guest-driver"];
+    &["--ring", "--mrg-rxbuf", "--queue-size", "--vhost-role", "--guest-driver", "--guest-driver dpdk"];
 
 /// Largest frame with FCS that fits a virtio buffer of an interface whose MTU is 1500.
 const MAX_FRAME: u16 = 1518;

@@ -10,7 +10,8 @@ use super::any::{AnyPort, UvalePort};
 use crate::exit::{Exit, Fail};
 use crate::interrupt::Interrupt;
 use netmap_rs::kernel::{KernelError, KernelPort, Register};
-use netmap_rs::portspec::{PortSpec, PortSpecError, RegMode, RingId};
+use netmap_rs::portspec::{Conf, PortSpec, PortSpecError, RegMode, RingId};
+use netmap_rs::sys::nmreq_register;
 use pktgen::port::Port;
 use pktgen::ports::csb::CsbIo;
 use pktgen::ports::dpdk::{DpdkError, DpdkPort};
@@ -131,6 +132,9 @@ fn open_kernel(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>,
     let register =
         |spec: &PortSpec| Register::new(spec.clone()).no_tx_poll(true).accept_vnet_hdr(wish.form.header > 0);
     let wrap = |port: KernelPort| -> Result<AnyPort, Fail> {
+        if let Some(sentence) = other_than_wished(name, &spec.conf, &port.registered().reply) {
+            eprintln!("{sentence}");
+        }
         set_header(name, spec, &port, wish.form.header)?;
         let io = KernelIo::new(port, name, Some(mac), wish.form).map_err(Fail::usage)?;
         Ok(AnyPort::Kernel(Box::new(io)))
@@ -162,6 +166,21 @@ fn open_kernel(name: &str, spec: &PortSpec, wish: Wish) -> Result<(Vec<AnyPort>,
         ports.push(wrap(ring(i as u16)?)?);
     }
     Ok((ports, mac))
+}
+
+/// Says that a port has not the rings and slots that its name wishes for: the kernel keeps within its limits, and lets
+/// ports that there are already be as they are.
+fn other_than_wished(name: &str, wished: &Conf, got: &nmreq_register) -> Option<String> {
+    let both = [
+        ("slots a transmit ring", wished.tx_slots, got.nr_tx_slots),
+        ("slots a receive ring", wished.rx_slots, got.nr_rx_slots),
+        ("transmit rings", wished.tx_rings.into(), got.nr_tx_rings.into()),
+        ("receive rings", wished.rx_rings.into(), got.nr_rx_rings.into()),
+    ];
+    let other = both.into_iter().filter(|(_, wished, got)| *wished > 0 && wished != got);
+    let other: Vec<String> =
+        other.map(|(what, wished, got)| format!("{got} {what} in place of {wished}")).collect();
+    (!other.is_empty()).then(|| format!("port {name} has {}", other.join(", ")))
 }
 
 /// Sees to it that packets on the port begin with a header of `wanted` bytes: says so to a VALE port, and takes what
@@ -221,6 +240,26 @@ mod tests {
             (0..254).map(|i| made_up_mac(&format!("vale0:{i}"))).collect();
         assert_eq!(macs.len(), 254);
         assert!(macs.iter().all(|mac| mac[0] == 2));
+    }
+
+    #[test]
+    fn what_the_kernel_made_otherwise_is_said() {
+        let wished = |text: &str| text.parse::<PortSpec>().unwrap().conf;
+        let got = nmreq_register {
+            nr_tx_slots: 8192,
+            nr_rx_slots: 8192,
+            nr_tx_rings: 1,
+            nr_rx_rings: 1,
+            ..Default::default()
+        };
+        for as_wished in ["vale0:1", "vale0:1@conf:slots=8192", "vale0:1@conf:rings=1"] {
+            assert_eq!(other_than_wished("p", &wished(as_wished), &got), None, "{as_wished}");
+        }
+        let sentence = other_than_wished("p", &wished("vale0:1@conf:tx-slots=9000000,rx-rings=4"), &got);
+        assert_eq!(
+            sentence.unwrap(),
+            "port p has 8192 slots a transmit ring in place of 9000000, 1 receive rings in place of 4"
+        );
     }
 
     #[test]
