@@ -133,6 +133,10 @@ fn open_vswitch_between_guests() {
 fn the_kernels_bridge_between_ports_of_the_host() {
     let Some(bench) = with_interfaces(Bench::alone()) else { return };
     holds(&bench.measure("p2p --dataplane bridge --bidir"), "bridge", &[("idle", "")]);
+    let before = interfaces();
+    let kept = bench.measure("p2p --dataplane bridge --repeat 3 --fresh");
+    assert_eq!((kept.trials().len(), kept.document.failed.len()), (3, 0));
+    assert_eq!(interfaces(), before);
     bench.leaves_nothing_behind();
 }
 

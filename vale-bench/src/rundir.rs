@@ -18,7 +18,7 @@ mod recover;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use base::runtime_dir;
 pub use journal::Record;
@@ -94,6 +94,8 @@ impl RunDirError {
 pub struct RunDir {
     path: PathBuf,
     run: Arc<Run>,
+    /// Interfaces that go with it.
+    interfaces: Mutex<Vec<String>>,
 }
 
 /// A living run.
@@ -123,7 +125,11 @@ impl RunDir {
             .map_err(RunDirError::io("lock", &path))?;
         let journal_path = path.join(JOURNAL);
         let journal = Journal::create(&journal_path).map_err(RunDirError::io("create", &journal_path))?;
-        Ok(RunDir { path: path.clone(), run: Arc::new(Run { path, journal, _lock: lock }) })
+        Ok(RunDir {
+            path: path.clone(),
+            run: Arc::new(Run { path, journal, _lock: lock }),
+            interfaces: Mutex::default(),
+        })
     }
 
     /// A directory of its own inside it, for what is started and ended within the run: files there are in nobody's
@@ -131,7 +137,7 @@ impl RunDir {
     pub fn part(&self, name: &str) -> Result<RunDir, RunDirError> {
         let path = self.join(name);
         fs::create_dir(&path).map_err(RunDirError::io("create", &path))?;
-        Ok(RunDir { path, run: self.run.clone() })
+        Ok(RunDir { path, run: self.run.clone(), interfaces: Mutex::default() })
     }
 
     /// Where it is: put sockets, images and logs of the run here.
@@ -162,11 +168,12 @@ impl RunDir {
     }
 
     /// A name for a network interface that no other living or dead run has: `kind` is a letter, `number` tells those
-    /// of a kind apart. Writes it down, to be removed at the end of this run or by the next.
+    /// of a kind apart. Writes it down, to be removed at the end of this run, or part of it, or by the next.
     pub fn interface(&self, kind: char, number: usize) -> Result<String, RunDirError> {
         let name = self.run.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let name = format!("vb{}{kind}{number}", name.trim_start_matches(RUN_PREFIX));
         self.record(&Record::Interface { name: name.clone() })?;
+        self.interfaces.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
         Ok(name)
     }
 
@@ -179,6 +186,10 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         if self.path != self.run.path {
+            for name in self.interfaces.get_mut().unwrap_or_else(PoisonError::into_inner) {
+                // The other end of a pair has gone with the first.
+                let _ = links::remove(name);
+            }
             let _ = fs::remove_dir_all(&self.path);
         }
     }

@@ -338,6 +338,8 @@ impl<'a> Session<'a> {
             self.progress.stage(&format!("booting {vms} {guests} ({name})"));
         }
         self.labs += 1;
+        // What the one before made is gone before names are used again.
+        self.lab_dir = None;
         let lab_dir = self.run_dir.part(&self.labs.to_string())?;
         let setting = Setting {
             topology: &arm.topology,
