@@ -134,11 +134,17 @@ impl Memory {
             |len, source: rustix::io::Errno| MemoryError::Map { len, offset: 0, source: source.into() };
         let file_len = rustix::fs::fstat(fd).map_err(|e| stat(0, e))?.st_size as u64;
         let page = ALIGN as u64;
+        let unit = mapping_unit(fd).map_err(|e| stat(0, e))?;
+        // A single extent is mapped with what surrounds it; several have to meet.
+        let (step, lead) = match extents {
+            [only] => (page, only.offset % unit),
+            _ => (unit, 0),
+        };
         let mut total = 0u64;
         for &Extent { offset, len } in extents {
             let end = offset.checked_add(len);
             let bad = || MemoryError::BadExtent { len, offset, file_len };
-            if len == 0 || len % page != 0 || offset % page != 0 || end.is_none_or(|end| end > file_len) {
+            if len == 0 || len % step != 0 || offset % step != 0 || end.is_none_or(|end| end > file_len) {
                 return Err(bad());
             }
             total = total.checked_add(len).filter(|&total| isize::try_from(total).is_ok()).ok_or_else(bad)?;
@@ -146,22 +152,7 @@ impl Memory {
         if total == 0 {
             return Err(MemoryError::BadExtent { len: 0, offset: 0, file_len });
         }
-        let unit = mapping_unit(fd).map_err(|e| stat(total, e))?;
-        // A single extent is mapped with what surrounds it; several have to meet.
-        let (lead, whole) = match extents {
-            [Extent { offset, len }] => {
-                let lead = offset % unit;
-                (lead, vec![Extent { offset: offset - lead, len: (lead + len).next_multiple_of(unit) }])
-            }
-            several => (0, several.to_vec()),
-        };
-        if let Some(&Extent { offset, len }) =
-            whole.iter().find(|extent| extent.offset % unit != 0 || extent.len % unit != 0)
-        {
-            return Err(MemoryError::BadExtent { len, offset, file_len });
-        }
-        let mapped: u64 = whole.iter().map(|extent| extent.len).sum();
-        let reserved = (mapped + unit - page) as usize;
+        let reserved = ((lead + total).next_multiple_of(unit) + unit - page) as usize;
         // SAFETY: a fresh anonymous mapping at an address the kernel chooses disturbs nothing.
         let start = unsafe {
             rustix::mm::mmap_anonymous(
@@ -182,7 +173,8 @@ impl Memory {
         // From here on the reservation is unmapped when `memory` drops.
         let memory = Memory::new(base, total as usize, Backing::Mapped { start, len: reserved });
         let mut at = 0usize;
-        for &Extent { offset, len } in &whole {
+        for &Extent { offset, len } in extents {
+            let (offset, len) = (offset - lead, (lead + len).next_multiple_of(unit));
             // SAFETY: [at, at + len) lies inside the reservation made above, which nothing else uses yet;
             // MAP_FIXED replaces exactly those pages.
             unsafe {
