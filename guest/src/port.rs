@@ -8,7 +8,7 @@ use pktgen::ports::any::AnyIo;
 use pktgen::ports::csb::CsbIo;
 use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
-use pktgen::ports::xdp::{self, XdpPort};
+use pktgen::ports::xdp::XdpPort;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -60,7 +60,7 @@ pub fn open_interface(
         }
         Driver::Xdp => {
             let port =
-                XdpPort::open(&interface, xdp::Options::default()).map_err(|e| crate::agent::sentence(&e))?;
+                XdpPort::open(&interface, Options::default()).map_err(|e| crate::agent::sentence(&e))?;
             opened.xdp = Some(port.facts());
             GuestIo::Xdp(Box::new(port))
         }

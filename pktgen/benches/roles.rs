@@ -27,15 +27,7 @@ const SLOTS: u32 = 1024;
 const BURST: u32 = 256;
 
 fn spec(sizes: Sizes, flows: u32, rate: Rate) -> TxSpec {
-    let addressing = Addressing {
-        src_mac: [2, 0, 0, 0, 0, 1],
-        dst_mac: [2, 0, 0, 0, 0, 2],
-        src_ip: [10, 0, 0, 1],
-        dst_ip: [10, 0, 0, 2],
-        src_port: 1024,
-        dst_port: 9,
-        flows,
-    };
+    let addressing = Addressing::sample(flows);
     TxSpec { stream: 1, sizes, addressing, rate, burst: BURST, count: None, traffic: Traffic::default() }
 }
 

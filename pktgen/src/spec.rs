@@ -3,6 +3,9 @@
 mod pacing;
 mod traffic;
 
+#[cfg(any(test, feature = "testing"))]
+mod sample;
+
 use serde::{Deserialize, Serialize};
 
 pub use pacing::PacingReport;

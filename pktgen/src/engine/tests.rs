@@ -13,23 +13,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 const POLICY: IdlePolicy = IdlePolicy { spin: 100, nap_us: 50, longest_nap_us: 500, wait_after_us: 2_000 };
 
-fn addressing() -> Addressing {
-    Addressing {
-        src_mac: [2, 0, 0, 0, 0, 1],
-        dst_mac: [2, 0, 0, 0, 0, 2],
-        src_ip: [10, 0, 0, 1],
-        dst_ip: [10, 0, 0, 2],
-        src_port: 1024,
-        dst_port: 9,
-        flows: 1,
-    }
-}
-
 fn tx(stream: u16, rate: Rate, count: Option<u64>) -> Option<TxSpec> {
     Some(TxSpec {
         stream,
         sizes: Sizes::Fixed(64),
-        addressing: addressing(),
+        addressing: Addressing::sample(1),
         rate,
         burst: 64,
         count,
@@ -41,7 +29,7 @@ fn ping(count: Option<u64>) -> Option<PingSpec> {
     Some(PingSpec {
         stream: 99,
         size: 64,
-        addressing: addressing(),
+        addressing: Addressing::sample(1),
         rate: None,
         count,
         timeout_ms: 5_000,

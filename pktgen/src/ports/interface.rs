@@ -2,9 +2,39 @@
 #![allow(unsafe_code)]
 
 use crate::Error;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice, socket_with, sockopt};
 use std::io;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How to open an interface as a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Slots of each ring: a power of two within the limits of the kind of port.
+    pub slots: u32,
+    /// Receive frames for other addresses too.
+    pub promiscuous: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { slots: 1024, promiscuous: true }
+    }
+}
+
+impl Options {
+    /// Refuses a number of slots that is no power of two, or outside `limits`.
+    pub(super) fn check(self, limits: &RangeInclusive<u32>) -> Result<(), Error> {
+        if limits.contains(&self.slots) && self.slots.is_power_of_two() {
+            return Ok(());
+        }
+        let (min, max) = (u64::from(*limits.start()), u64::from(*limits.end()));
+        Err(Error::Count { what: "slots (a power of two)", value: self.slots.into(), min, max })
+    }
+}
 
 /// An interface that was found.
 pub(super) struct Interface {
@@ -43,6 +73,22 @@ pub(super) fn promiscuous(socket: &OwnedFd, index: u32) -> io::Result<()> {
         mr_address: [0; 8],
     };
     set_option(socket, libc::PACKET_ADD_MEMBERSHIP, &membership)
+}
+
+/// Sleeps until one of `wanted` is true of the socket, or `timeout` passes; which are. Fails with an error that waits
+/// on the socket.
+pub(super) fn wait_for(socket: &OwnedFd, wanted: PollFlags, timeout: Duration) -> io::Result<PollFlags> {
+    let mut fds = [PollFd::new(socket, wanted)];
+    let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
+    match poll(&mut fds, Some(&limit)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    let ready = fds[0].revents();
+    if ready.intersects(PollFlags::ERR) {
+        sockopt::socket_error(socket).and_then(|error| error)?;
+    }
+    Ok(ready)
 }
 
 pub(super) fn check(result: libc::c_int) -> io::Result<()> {

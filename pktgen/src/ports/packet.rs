@@ -15,10 +15,11 @@
 //! 4. The rings are mapped while the port lives, and no other part of this process has their address.
 #![allow(unsafe_code)]
 
-use super::interface::{Interface, check, promiscuous, set_option};
+pub use super::interface::Options;
+use super::interface::{Interface, check, promiscuous, set_option, wait_for};
 use crate::Error;
 use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFlags;
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
@@ -34,24 +35,9 @@ const TX_OFFSET: usize = libc::TPACKET2_HDRLEN - size_of::<libc::sockaddr_ll>();
 const RX_RESERVE: usize = 128;
 /// Most bytes of one ring: with a large MTU there are fewer slots.
 const RING_BYTES: usize = 32 << 20;
-/// The least and the most slots of a ring.
+/// The least and the most slots of a ring; there are fewer where the MTU is so large that they would take more than
+/// [`RING_BYTES`].
 const SLOTS: std::ops::RangeInclusive<u32> = 64..=1 << 16;
-
-/// How to open a [`PacketPort`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Slots of each ring: a power of two from 64 to 65536; fewer where the MTU is so large that a ring would
-    /// take more than 32 MiB.
-    pub slots: u32,
-    /// Receive frames for other addresses too.
-    pub promiscuous: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { slots: 1024, promiscuous: true }
-    }
-}
 
 /// What the kernel received on a port and what it had no slot for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -118,12 +104,7 @@ impl Ring {
 impl PacketPort {
     /// Opens the network interface named `interface`.
     pub fn open(interface: &str, options: Options) -> Result<Self, Error> {
-        let slots_range = (u64::from(*SLOTS.start()), u64::from(*SLOTS.end()));
-        if !SLOTS.contains(&options.slots) || !options.slots.is_power_of_two() {
-            let (min, max) = slots_range;
-            let what = "slots (a power of two)";
-            return Err(Error::Count { what, value: options.slots.into(), min, max });
-        }
+        options.check(&SLOTS)?;
         let failed = |operation| {
             move |source: io::Error| Error::Interface { interface: interface.into(), operation, source }
         };
@@ -309,17 +290,7 @@ impl Port for PacketPort {
             Interest::Rx => PollFlags::IN,
             Interest::Both => PollFlags::IN | PollFlags::OUT,
         };
-        let mut fds = [PollFd::new(&self.socket, flags)];
-        let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
-        match poll(&mut fds, Some(&limit)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(self.error("wait for", errno.into())),
-        }
-        let ready = fds[0].revents();
-        if ready.intersects(PollFlags::ERR) {
-            let pending = sockopt::socket_error(&self.socket).and_then(|error| error);
-            pending.map_err(|errno| self.error("wait for", errno.into()))?;
-        }
+        let ready = wait_for(&self.socket, flags, timeout).map_err(|e| self.error("wait for", e))?;
         // The socket may count as writable before a slot is free.
         if ready == PollFlags::OUT && !self.tx_free() {
             std::thread::sleep(timeout.min(Duration::from_micros(50)));

@@ -3,8 +3,10 @@
 //! `VALE_BENCH_NO_SKIP` makes that a failure.
 #![allow(unsafe_code)]
 
+use super::interface::Options;
+use crate::Error;
 use crate::clock::{Clock, Monotonic};
-use crate::port::{Interest, Port};
+use crate::port::{Interest, Port, TxFrame};
 use crate::roles::{ping::Ping, pong::Pong, rx::Rx, tx::Tx};
 use crate::spec::*;
 use std::process::Command;
@@ -47,25 +49,12 @@ pub(super) fn with_veth(mtu: u32, test: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn addressing() -> Addressing {
-    Addressing {
-        src_mac: [2, 0, 0, 0, 0, 1],
-        dst_mac: [2, 0, 0, 0, 0, 2],
-        src_ip: [10, 0, 0, 1],
-        dst_ip: [10, 0, 0, 2],
-        src_port: 1024,
-        dst_port: 9,
-        flows: 5,
-    }
-}
-
 /// Sends `count` frames one way while the receiver keeps up, and checks that all arrive.
 pub(super) fn carry(a: &mut impl Port, b: &mut impl Port, sizes: Vec<u16>, count: u64) {
-    let sizes = Sizes::Cycle(sizes);
     let spec = TxSpec {
         stream: 1,
-        sizes,
-        addressing: addressing(),
+        sizes: Sizes::Cycle(sizes),
+        addressing: Addressing::sample(5),
         rate: Rate::Max,
         burst: 16,
         count: Some(count),
@@ -102,7 +91,7 @@ pub(super) fn round_trips(a: &mut impl Port, b: &mut impl Port) {
     let spec = PingSpec {
         stream: 1,
         size: 64,
-        addressing: addressing(),
+        addressing: Addressing::sample(5),
         rate: None,
         count: Some(200),
         timeout_ms: 5_000,
@@ -121,4 +110,39 @@ pub(super) fn round_trips(a: &mut impl Port, b: &mut impl Port) {
     assert_eq!((report.sent, report.received, report.lost), (200, 200, 0));
     let summary = ping.latency().summary();
     assert!(summary.min_ns > 100 && summary.p50_ns < 1_000_000_000, "{summary:?}");
+}
+
+/// Sends `count` frames of 60 times 0xff, however long nobody receives them.
+pub(super) fn flood(a: &mut impl Port, count: u32) {
+    let (mut sent, end) = (0, Instant::now() + LIMIT);
+    while sent < count {
+        let fill = |frame: TxFrame<'_>| {
+            frame.buf[..60].fill(0xff);
+            60
+        };
+        sent += a.tx_batch(count - sent, fill).unwrap();
+        assert!(Instant::now() < end, "{sent} of {count}");
+    }
+}
+
+/// A receiver waits for as long as it is told, and no longer than until a frame arrives.
+pub(super) fn waits(a: &mut impl Port, b: &mut impl Port) {
+    let start = Instant::now();
+    b.wait(Interest::Rx, Duration::from_millis(30)).unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    a.tx_batch(1, |_| 60).unwrap();
+    let start = Instant::now();
+    b.wait(Interest::Rx, LIMIT).unwrap();
+    assert!(start.elapsed() < LIMIT / 2);
+}
+
+/// What is no interface is refused by name, and so are `wrong` numbers of slots.
+pub(super) fn refuses<P>(open: impl Fn(&str, Options) -> Result<P, Error>, wrong: &[u32]) {
+    let Err(error) = open("nonesuch", Options::default()) else { panic!("there is no such interface") };
+    assert_eq!(error.to_string(), "interface nonesuch: cannot find it");
+    assert!(matches!(error, Error::Interface { source, .. } if source.raw_os_error() == Some(libc::ENODEV)));
+    for &slots in wrong {
+        let Err(error) = open("va", Options { slots, promiscuous: false }) else { panic!("{slots} slots") };
+        assert!(matches!(error, Error::Count { value, .. } if value == u64::from(slots)));
+    }
 }

@@ -21,7 +21,8 @@
 mod program;
 mod ring;
 
-use super::interface::{Interface, promiscuous};
+pub use super::interface::Options;
+use super::interface::{Interface, promiscuous, wait_for};
 use crate::Error;
 use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
 use program::{Attached, Place};
@@ -46,21 +47,6 @@ const CHUNKS: [usize; 2] = [2048, 4096];
 const SLOTS: std::ops::RangeInclusive<u32> = 64..=1 << 15;
 /// How long an interface may still be held by a port that was closed: the kernel lets go of sockets a little later.
 const RELEASED_WITHIN: Duration = Duration::from_secs(2);
-
-/// How to open an [`XdpPort`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Options {
-    /// Slots of each ring: a power of two from 64 to 32768.
-    pub slots: u32,
-    /// Receive frames for other addresses too.
-    pub promiscuous: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { slots: 1024, promiscuous: true }
-    }
-}
 
 /// How an interface serves its port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -113,15 +99,7 @@ pub struct XdpPort {
 impl XdpPort {
     /// Opens the first queue of the network interface named `interface`.
     pub fn open(interface: &str, options: Options) -> Result<Self, Error> {
-        if !SLOTS.contains(&options.slots) || !options.slots.is_power_of_two() {
-            let (min, max) = (u64::from(*SLOTS.start()), u64::from(*SLOTS.end()));
-            return Err(Error::Count {
-                what: "slots (a power of two)",
-                value: options.slots.into(),
-                min,
-                max,
-            });
-        }
+        options.check(&SLOTS)?;
         let failed = |operation| {
             move |source: io::Error| Error::Interface { interface: interface.into(), operation, source }
         };
@@ -350,17 +328,8 @@ impl Port for XdpPort {
             }
             return Ok(());
         }
-        let mut fds = [PollFd::new(&self.socket, PollFlags::IN)];
-        let limit = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
-        match poll(&mut fds, Some(&limit)) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(errno) => return Err(self.error("wait for", errno.into())),
-        }
-        if fds[0].revents().intersects(PollFlags::ERR) {
-            let pending = sockopt::socket_error(&self.socket).and_then(|error| error);
-            pending.map_err(|errno| self.error("wait for", errno.into()))?;
-        }
-        Ok(())
+        let waited = wait_for(&self.socket, PollFlags::IN, timeout);
+        waited.map(drop).map_err(|e| self.error("wait for", e))
     }
 }
 

@@ -13,21 +13,9 @@ use proptest::prelude::*;
 
 mod traffic;
 
-fn addressing(flows: u32) -> Addressing {
-    Addressing {
-        src_mac: [2, 0, 0, 0, 0, 1],
-        dst_mac: [2, 0, 0, 0, 0, 2],
-        src_ip: [10, 0, 0, 1],
-        dst_ip: [10, 0, 0, 2],
-        src_port: 1024,
-        dst_port: 9,
-        flows,
-    }
-}
-
 fn tx_spec(sizes: Sizes, rate: Rate, burst: u32, count: Option<u64>) -> TxSpec {
     let traffic = Traffic::default();
-    TxSpec { stream: 7, sizes, addressing: addressing(1), rate, burst, count, traffic }
+    TxSpec { stream: 7, sizes, addressing: Addressing::sample(1), rate, burst, count, traffic }
 }
 
 fn tx(port: &MemPort, spec: &TxSpec) -> Tx {
@@ -55,7 +43,7 @@ fn everything_sent_arrives_over_many_laps() {
         for flows in [1, 3, 1000] {
             let (mut a, mut b) = pair(32, 9014);
             let spec = tx_spec(Sizes::Cycle(sizes.clone()), Rate::Max, 20, Some(5_000));
-            let mut tx = tx(&a, &TxSpec { addressing: addressing(flows), ..spec });
+            let mut tx = tx(&a, &TxSpec { addressing: Addressing::sample(flows), ..spec });
             let mut rx = rx().verifying(1);
             exchange(&mut tx, &mut a, &mut rx, &mut b);
             assert!(tx.done());
@@ -86,8 +74,10 @@ fn what_nobody_takes_is_unsent_and_a_full_ring_is_counted() {
 #[test]
 fn flows_and_sizes_go_round() {
     let (mut a, mut b) = pair(64, 2048);
-    let spec =
-        TxSpec { addressing: addressing(3), ..tx_spec(Sizes::Cycle(vec![64, 100]), Rate::Max, 64, Some(12)) };
+    let spec = TxSpec {
+        addressing: Addressing::sample(3),
+        ..tx_spec(Sizes::Cycle(vec![64, 100]), Rate::Max, 64, Some(12))
+    };
     tx(&a, &spec).step(&mut a, 5).unwrap();
     let mut seen = Vec::new();
     b.rx_batch(64, |frame| {
@@ -273,7 +263,15 @@ fn one_payload_in_sixty_one_is_compared() {
 }
 
 fn ping_spec(rate: Option<f64>, count: Option<u64>) -> PingSpec {
-    PingSpec { stream: 3, size: 100, addressing: addressing(1), rate, count, timeout_ms: 10, settle_ms: 0 }
+    PingSpec {
+        stream: 3,
+        size: 100,
+        addressing: Addressing::sample(1),
+        rate,
+        count,
+        timeout_ms: 10,
+        settle_ms: 0,
+    }
 }
 
 /// A ping with its own clock, and a pong.

@@ -1,8 +1,8 @@
 //! AF_XDP ports on a veth pair. Where the kernel has no such sockets, or keeps XDP programs from root, tests say so.
 
 use super::*;
-use crate::ports::packet::{self, PacketPort};
-use crate::ports::veth::{LIMIT, carry, ip, round_trips, with_veth};
+use crate::ports::packet::PacketPort;
+use crate::ports::veth::{LIMIT, carry, flood, ip, refuses, round_trips, waits, with_veth};
 
 /// [`with_veth`], where the kernel serves XDP.
 fn with_xdp(mtu: u32, test: impl FnOnce() + Send + 'static) {
@@ -37,7 +37,7 @@ fn frames_of_all_sizes_cross_a_veth_pair_over_many_laps() {
 fn frames_cross_to_a_packet_socket_and_back() {
     with_xdp(1500, || {
         let mut a = open("va");
-        let mut b = PacketPort::open("vb", packet::Options::default()).unwrap();
+        let mut b = PacketPort::open("vb", Options::default()).unwrap();
         carry(&mut a, &mut b, vec![64, 1518], 300);
         carry(&mut b, &mut a, vec![64, 1518], 300);
     });
@@ -52,18 +52,13 @@ fn where_the_driver_cannot_the_stack_hands_frames_over() {
         let mut lo = open("lo");
         assert_eq!(lo.facts(), XdpFacts { in_driver: false, zero_copy: false });
         assert_eq!(lo.facts().to_string(), "generic, copying");
-        let sent = lo
-            .tx_batch(3, |frame| {
-                frame.buf[..60].fill(0xff);
-                60
-            })
-            .unwrap();
+        flood(&mut lo, 3);
         lo.wait(Interest::Rx, LIMIT).unwrap();
         let mut received = 0;
         let end = Instant::now() + LIMIT;
-        while received < sent {
+        while received < 3 {
             received += lo.rx_batch(8, |frame| assert_eq!(frame.data, [0xff; 60])).unwrap();
-            assert!(Instant::now() < end, "{received} of {sent}");
+            assert!(Instant::now() < end, "{received} of 3");
         }
     });
 }
@@ -77,16 +72,8 @@ fn round_trips_are_timed() {
 fn a_receiver_that_does_not_read_drops_and_says_so() {
     with_xdp(1500, || {
         let (mut a, mut b) = (open("va"), open("vb"));
-        let (mut sent, end) = (0, Instant::now() + LIMIT);
-        while sent < 200 {
-            sent += a
-                .tx_batch(200 - sent, |frame| {
-                    frame.buf[..60].fill(0xff);
-                    60
-                })
-                .unwrap();
-            assert!(Instant::now() < end);
-        }
+        flood(&mut a, 200);
+        let end = Instant::now() + LIMIT;
         while a.tx_pending().unwrap() > 0 {
             assert!(Instant::now() < end, "{}", a.tx_pending().unwrap());
         }
@@ -125,25 +112,14 @@ fn a_port_that_was_closed_leaves_its_interface_to_others() {
 fn waiting_ends_with_a_frame_and_with_time() {
     with_xdp(1500, || {
         let (mut a, mut b) = (open("va"), open("vb"));
-        let start = Instant::now();
-        b.wait(Interest::Rx, Duration::from_millis(30)).unwrap();
-        assert!(start.elapsed() >= Duration::from_millis(30));
-        a.tx_batch(1, |_| 60).unwrap();
-        let start = Instant::now();
-        b.wait(Interest::Rx, LIMIT).unwrap();
-        assert!(start.elapsed() < LIMIT / 2);
+        waits(&mut a, &mut b);
     });
 }
 
 #[test]
 fn what_is_no_interface_or_too_large_is_refused_by_name() {
     with_xdp(9000, || {
-        let error = XdpPort::open("nonesuch", Options::default()).unwrap_err();
-        assert_eq!(error.to_string(), "interface nonesuch: cannot find it");
-        for slots in [0, 32, 100, 1 << 16] {
-            let error = XdpPort::open("va", Options { slots, promiscuous: false }).unwrap_err();
-            assert!(matches!(error, Error::Count { value, .. } if value == u64::from(slots)));
-        }
+        refuses(XdpPort::open, &[0, 32, 100, 1 << 16]);
         let error = XdpPort::open("va", Options::default()).unwrap_err();
         let Error::Interface { source, .. } = error else { panic!("{error}") };
         assert!(source.to_string().contains("an MTU of 9000"), "{source}");

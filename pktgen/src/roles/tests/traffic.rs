@@ -23,7 +23,7 @@ fn source_port(frame: &[u8]) -> u16 {
 fn popular_flows_come_often_and_every_frame_is_whole() {
     let order = FlowOrder::Zipf { exponent: 1.0 };
     let spec = TxSpec {
-        addressing: addressing(50),
+        addressing: Addressing::sample(50),
         traffic: Traffic { order, seed: 3, ..Traffic::default() },
         ..tx_spec(Sizes::Cycle(vec![64, 570, 1518]), Rate::Max, 20, None)
     };

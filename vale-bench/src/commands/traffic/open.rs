@@ -17,7 +17,7 @@ use pktgen::ports::csb::CsbIo;
 use pktgen::ports::dpdk::{DpdkError, DpdkPort};
 use pktgen::ports::kernel::{Form, KernelIo};
 use pktgen::ports::packet::{Options, PacketPort};
-use pktgen::ports::xdp::{self, XdpPort};
+use pktgen::ports::xdp::XdpPort;
 use std::path::Path;
 use uvale::daemon::{self, DaemonError};
 
@@ -38,15 +38,14 @@ pub(crate) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fa
     if let Some(arguments) = name.strip_prefix("dpdk:") {
         return open_dpdk(name, arguments, wish);
     }
-    let interface = match name.parse::<PortSpec>() {
-        Ok(spec) => return open_netmap(name, &spec, wish),
-        Err(PortSpecError::NotNetmap { .. }) => name,
-        Err(e) => return Err(Fail::usage(e)),
-    };
-    if let Some(interface) = interface.strip_prefix("xdp:") {
+    if let Some(interface) = name.strip_prefix("xdp:") {
         return open_xdp(name, interface, wish);
     }
-    let interface = interface.strip_prefix("packet:").unwrap_or(interface);
+    let interface = match name.parse::<PortSpec>() {
+        Ok(spec) => return open_netmap(name, &spec, wish),
+        Err(PortSpecError::NotNetmap { .. }) => name.strip_prefix("packet:").unwrap_or(name),
+        Err(e) => return Err(Fail::usage(e)),
+    };
     plain(name, wish, "an interface by packet socket")?;
     let port =
         PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
@@ -56,8 +55,8 @@ pub(crate) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fa
 
 fn open_xdp(name: &str, interface: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
     plain(name, wish, "an interface by AF_XDP socket")?;
-    let port = XdpPort::open(interface, xdp::Options::default())
-        .map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
+    let port =
+        XdpPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     eprintln!("port {name} is up: {}", port.facts());
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
     Ok((vec![AnyPort::Xdp(Box::new(port))], mac))
