@@ -208,10 +208,16 @@ impl Agent {
         Ok(lease)
     }
 
-    fn prepare(&mut self, roles: &[(usize, PortRoles)], idle: IdlePolicy) -> Result<(), String> {
-        if self.running.is_some() {
-            return Err("an engine is running: ask for its report first".into());
+    /// Refuses while an engine runs.
+    fn check_idle(&self) -> Result<(), String> {
+        match self.running {
+            None => Ok(()),
+            Some(_) => Err("an engine is running: ask for its report first".into()),
         }
+    }
+
+    fn prepare(&mut self, roles: &[(usize, PortRoles)], idle: IdlePolicy) -> Result<(), String> {
+        self.check_idle()?;
         let mut engine = Engine::new(idle);
         for (number, roles) in roles {
             let (lease, counters) = (self.lease(*number)?, self.counters.of(*number)?);
@@ -221,9 +227,7 @@ impl Agent {
     }
 
     fn forward(&mut self, ports: [usize; 2], specs: &[FwdSpec; 2], idle: IdlePolicy) -> Result<(), String> {
-        if self.running.is_some() {
-            return Err("an engine is running: ask for its report first".into());
-        }
+        self.check_idle()?;
         let [left, right] = ports;
         let counters = [self.counters.of(left)?, self.counters.of(right)?];
         let member = FwdEngine::new(self.lease(left)?, self.lease(right)?, specs, counters);
@@ -233,9 +237,7 @@ impl Agent {
     }
 
     fn bridge(&mut self, ports: [usize; 2]) -> Result<(), String> {
-        if self.running.is_some() {
-            return Err("an engine is running: ask for its report first".into());
-        }
+        self.check_idle()?;
         if self.bridge.is_none() {
             let mut names = Vec::new();
             for number in ports {

@@ -15,7 +15,7 @@ use crate::result::{self, Accelerator};
 use crate::scenario::Place;
 use crate::station::Machine;
 use pktgen::ports::packet::{Options, PacketPort};
-use qemu_ptnet::{MacAddr, Module, Net, Netdev, NicModel, VirtioNet};
+use qemu_ptnet::{MacAddr, Net, Netdev, NicModel, VirtioNet};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -56,7 +56,7 @@ impl Dataplane for Bridge {
 
     fn bring_up(&self, setting: &Setting<'_>) -> Result<Lab, Fail> {
         let name = self.name();
-        let driver = driven::by_kernel(setting);
+        let driver = driven::by_kernel(setting.vm);
         let ports = ports(setting.topology, name);
         let bridges: Vec<String> = (0..setting.topology.segment_count())
             .map(|segment| make_bridge(setting, segment))
@@ -74,8 +74,7 @@ impl Dataplane for Bridge {
             let model = NicModel::Virtio(VirtioNet::default());
             Plug::Interface(Net { mac: MacAddr(port.mac), netdev, model })
         });
-        let modules = ["virtio_net", "af_packet"].map(Module::named);
-        let machines = setting.boot(&plans, &modules)?;
+        let machines = setting.boot(&plans, &driven::kernels_modules())?;
         let guests = plans.iter().map(|plan| plan.ports.len() as u32).sum();
         let open = |number: usize, port: &LabPort| {
             open(setting, bridge_of(number), &on_bridge[number], number, port)
@@ -83,7 +82,7 @@ impl Dataplane for Bridge {
         let mut driven = Driven::default();
         let open_in = |machine: &mut Machine, number: usize, port: &LabPort| {
             attach(&on_bridge[number], bridge_of(number))?;
-            driven = Driven::by(driver, &machine.open_interface(port, driver)?);
+            driven = Driven::by(driver, machine.open_interface(port, driver)?);
             Ok(())
         };
         let assembly = assemble(setting, name, ports, machines, open, open_in)?;
@@ -157,7 +156,7 @@ impl Switch for Kernel {
         let mut parameters = BTreeMap::from([("idle".to_owned(), self.idle.label().to_owned())]);
         if self.guests > 0 {
             parameters.insert("vhost_net".into(), if self.vhost { "on" } else { "off" }.into());
-            parameters.extend(self.driven.parameter());
+            parameters.extend(self.driven.parameters().into_iter().map(|(name, value)| (name.into(), value)));
         }
         let filtered = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables");
         if let Ok(filtered) = filtered {

@@ -88,7 +88,7 @@ impl Dataplane for Vale {
             guests: self.guests,
             driver: match self.guests {
                 Guests::Ptnet => Driver::Netmap,
-                Guests::Virtio => driven::by_kernel(setting),
+                Guests::Virtio => driven::by_kernel(vm),
             },
             link: vm.map_or(LinkChoice::Vale, |vm| vm.link),
             klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
@@ -292,7 +292,7 @@ impl Options {
 /// whatever its own module is set to, and as the guests' programs expect.
 fn guest_modules(options: &Options) -> Result<Vec<Module>, Fail> {
     if options.guests == Guests::Virtio {
-        return Ok(vec![Module::named("virtio_net"), Module::named("af_packet")]);
+        return Ok(driven::kernels_modules());
     }
     let Some(mut module) = options.guest_module.clone() else { return Ok(Vec::new()) };
     let given =
@@ -323,7 +323,7 @@ fn open_in_guest(machine: &mut Machine, port: &LabPort, options: &Options) -> Re
             "{VNET_HDR} is {theirs} in {}, and was to be 0: its module takes no notice of the parameter",
             machine.name()
         ))),
-        _ => Ok(Driven::by(options.driver, &opened)),
+        _ => Ok(Driven::by(options.driver, opened)),
     }
 }
 
@@ -347,9 +347,7 @@ impl Switch for Kernel {
         let ours = || self.parameters.get(VNET_HDR).cloned();
         let vnet_hdr = if *guests == Guests::Ptnet && self.guests > 0 { Some("0".into()) } else { ours() };
         parameters.extend(vnet_hdr.map(|value| (VNET_HDR.to_owned(), value)));
-        if self.guests > 0 {
-            parameters.extend(self.driven.parameter());
-        }
+        parameters.extend(self.driven.parameters().into_iter().map(|(name, value)| (name.into(), value)));
         if self.forwarder == Some(Forwarder::Vale) {
             parameters.insert("forwarder".into(), "a VALE switch in each guest".into());
         }

@@ -5,9 +5,9 @@
 //! here, so that every one of them gets the same guests, rings and processors.
 
 use super::assembly::{assemble, guest_plans, ports};
-use super::driven::Driven;
+use super::driven::{self, Driven};
 use super::{Idle, Lab, LabPort, Lack, Setting, Switch, Wanted};
-use crate::cli::{GuestDriverChoice, RingChoice, RoleChoice};
+use crate::cli::{RingChoice, RoleChoice};
 use crate::cost;
 use crate::doctor::Facts;
 use crate::exit::Fail;
@@ -18,7 +18,7 @@ use crate::result::{self, Accelerator, ThreadKind};
 use crate::station::Machine;
 use guest::wire::Driver;
 use pktgen::ports::dpdk::{DpdkFacts, DpdkPort};
-use qemu_ptnet::{MacAddr, Module, Net, Netdev, NicModel, VirtioNet};
+use qemu_ptnet::{MacAddr, Net, Netdev, NicModel, VirtioNet};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -38,18 +38,18 @@ pub(super) struct Virtio {
     pub(super) mrg_rxbuf: bool,
     pub(super) queue_size: u16,
     pub(super) role: RoleChoice,
-    pub(super) driver: GuestDriverChoice,
+    pub(super) driver: Driver,
 }
 
 impl Virtio {
     /// As the command line says; `role` unless it does.
     pub(super) fn of(setting: &Setting<'_>, role: RoleChoice) -> Virtio {
         let options = &setting.bench.vhost;
-        let driver = driver(setting.vm);
+        let driver = driven::on_vhost_user(setting.vm);
         // At their best, and what works: the kernel's driver (6.1) on packed rings saw frames twice.
         let (ring, mrg_rxbuf) = match driver {
-            GuestDriverChoice::Dpdk => (RingChoice::Packed, false),
-            GuestDriverChoice::Packet | GuestDriverChoice::Xdp => (RingChoice::Split, true),
+            Driver::Dpdk => (RingChoice::Packed, false),
+            _ => (RingChoice::Split, true),
         };
         Virtio {
             ring: options.ring.unwrap_or(ring),
@@ -62,7 +62,7 @@ impl Virtio {
 
     /// A guest's interface on `socket`.
     fn net(&self, socket: PathBuf, mac: [u8; 6]) -> Net {
-        let by_kernel = self.driver != GuestDriverChoice::Dpdk;
+        let by_kernel = self.driver != Driver::Dpdk;
         let model = VirtioNet {
             packed: Some(self.ring == RingChoice::Packed),
             mrg_rxbuf: Some(self.mrg_rxbuf),
@@ -107,14 +107,9 @@ impl Virtio {
     }
 }
 
-fn driver(vm: Option<&crate::cli::VmArgs>) -> GuestDriverChoice {
-    let of_image = |vm: &crate::cli::VmArgs| vm.guest_image.as_ref().map(|_| GuestDriverChoice::Packet);
-    vm.and_then(|vm| vm.guest_driver.or_else(|| of_image(vm))).unwrap_or(GuestDriverChoice::Dpdk)
-}
-
 /// What the ends of vhost-user sockets lack on a host, whatever the switch between them is.
 pub(super) fn lacks(facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {
-    let by_dpdk = wanted.host_ports || driver(wanted.vm) == GuestDriverChoice::Dpdk;
+    let by_dpdk = wanted.host_ports || driven::on_vhost_user(wanted.vm) == Driver::Dpdk;
     let dpdk = facts.dpdk.as_ref().err().filter(|_| by_dpdk).map(|problem| {
         let instead = if wanted.host_ports { "" } else { ", or take --guest-driver packet" };
         Lack::new("DPDK", format!("{problem}{instead}"))
@@ -197,36 +192,27 @@ pub(super) fn bring_up(
     let plans = guest_plans(setting.topology, &ports, |number, port| {
         let net = virtio.net(wiring.ports[number].socket.clone(), port.mac);
         match virtio.driver {
-            GuestDriverChoice::Dpdk => Plug::Dpdk(net),
-            GuestDriverChoice::Packet | GuestDriverChoice::Xdp => Plug::Interface(net),
+            Driver::Dpdk => Plug::Dpdk(net),
+            _ => Plug::Interface(net),
         }
     });
-    let driver = match virtio.driver {
-        GuestDriverChoice::Packet => Driver::Packet,
-        GuestDriverChoice::Xdp => Driver::Xdp,
-        GuestDriverChoice::Dpdk => Driver::Dpdk,
-    };
-    let modules = match driver {
+    let modules = match virtio.driver {
         Driver::Dpdk => Vec::new(),
-        _ => ["virtio_net", "af_packet"].map(Module::named).into(),
+        _ => driven::kernels_modules(),
     };
     let machines = setting.boot(&plans, &modules)?;
     let guests = !machines.is_empty();
-    let mut ends = Ends::default();
-    let mut on_host = None;
+    let (mut on_host, mut driven) = (None, Driven::default());
     let open = |number: usize, port: &LabPort| {
         let opened = virtio.host_end(&wiring.ports[number].socket, port, setting.interrupt)?;
         on_host = Some(opened.facts().clone());
         Ok(opened)
     };
     let open_in = |machine: &mut Machine, _, port: &LabPort| {
-        let opened = machine.open_interface(port, driver)?;
-        ends.driven = Driven::by(driver, &opened);
-        ends.in_guest = opened.dpdk;
+        driven = Driven::by(virtio.driver, machine.open_interface(port, virtio.driver)?);
         Ok(())
     };
     let mut assembly = assemble(setting, name, ports, machines, open, open_in)?;
-    ends.on_host = on_host;
     running.await_ports(setting.interrupt)?;
     let switch = setting.placement.switch;
     let pin = |cpu| result::Pin { thread: format!("switch {name}"), cpus: vec![cpu as u32] };
@@ -239,26 +225,11 @@ pub(super) fn bring_up(
         virtio,
         idle,
         running,
-        ends,
+        on_host,
+        driven,
         problem: None,
     };
     Ok(assembly.into_lab(setting.topology, Box::new(switch), MAX_FRAME, idle))
-}
-
-/// What DPDK ports at the ends of the sockets turned out to be; the last of each kind, since all are alike.
-#[derive(Debug, Default)]
-struct Ends {
-    on_host: Option<DpdkFacts>,
-    in_guest: Option<DpdkFacts>,
-    driven: Driven,
-}
-
-impl Ends {
-    fn parameters(&self) -> Vec<(&'static str, String)> {
-        let both = [("host_port", &self.on_host), ("guest_port", &self.in_guest)];
-        let dpdk = both.into_iter().filter_map(|(name, facts)| Some((name, facts.as_ref()?.to_string())));
-        dpdk.collect()
-    }
 }
 
 /// A dataplane's name as part of a file's.
@@ -274,7 +245,9 @@ struct External {
     virtio: Virtio,
     idle: Idle,
     running: Box<dyn VhostSwitch>,
-    ends: Ends,
+    /// What the host's DPDK ports turned out to be; the last of them, since all are alike.
+    on_host: Option<DpdkFacts>,
+    driven: Driven,
     /// What went wrong where nothing could be returned.
     problem: Option<String>,
 }
@@ -283,15 +256,14 @@ impl Switch for External {
     fn describe(&self) -> result::Dataplane {
         let own = [("idle", self.idle.label().to_owned())];
         let all = self.virtio.parameters().into_iter().chain(own);
-        let all = all.chain(self.running.parameters()).chain(self.ends.parameters());
+        let all = all.chain(self.running.parameters());
+        let on_host = self.on_host.iter().map(|facts| ("host_port", facts.to_string()));
+        let all = all.chain(on_host).chain(self.driven.parameters());
         result::Dataplane {
             name: self.name.clone(),
             accelerator: self.accelerator,
-            guest_driver: self.guests.then(|| self.ends.driven.label("virtio_net without MSI-X")),
-            parameters: all
-                .map(|(name, value)| (name.to_owned(), value))
-                .chain(self.ends.driven.parameter())
-                .collect(),
+            guest_driver: self.guests.then(|| self.driven.label("virtio_net without MSI-X")),
+            parameters: all.map(|(name, value)| (name.to_owned(), value)).collect(),
         }
     }
 

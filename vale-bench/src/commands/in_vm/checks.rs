@@ -93,7 +93,7 @@ impl Checks {
         if !written.is_empty() {
             sentence += &format!(", which are in {}", written.join(" and "));
         }
-        Ok(Some(Lost { document, check: name, sentence }))
+        Ok(Some(Lost { document, sentence }))
     }
 }
 
@@ -102,7 +102,6 @@ impl Checks {
 pub(super) struct Lost {
     /// The document, with the culprit in it.
     pub(super) document: CiDocument,
-    check: String,
     /// Which check it was, and where the rest is.
     pub(super) sentence: String,
 }
@@ -110,20 +109,21 @@ pub(super) struct Lost {
 impl Lost {
     /// The check in which it was lost.
     pub(super) fn check(&self) -> &str {
-        &self.check
+        self.document.running.as_deref().unwrap_or_default()
     }
 
     /// Whether that check runs guests in the machine.
     pub(super) fn had_guests(&self) -> bool {
-        self.check.starts_with("ptnet.")
+        self.check().starts_with("ptnet.")
     }
 
     /// The document as it was before that check, which is then still to be run.
     pub(super) fn before(self) -> CiDocument {
-        let Lost { mut document, check, .. } = self;
-        document.checks.retain(|finding| finding.name != check);
-        document.running = None;
-        document.not_run.insert(0, check);
+        let mut document = self.document;
+        if let Some(check) = document.running.take() {
+            document.checks.retain(|finding| finding.name != check);
+            document.not_run.insert(0, check);
+        }
         document.summary = Summary::of(&document.checks);
         document
     }
