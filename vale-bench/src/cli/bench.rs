@@ -369,7 +369,7 @@ pub struct VmArgs {
     /// Where guests' memory lies: memfd, hugetlb (the host's huge pages) or hugetlb:FOLDER
     #[arg(long, value_name = "WHERE", default_value = "memfd", value_parser = guest_memory)]
     pub guest_memory: GuestMemory,
-    /// What drives virtio-net in the guests [default: dpdk on vhost-user dataplanes, packet elsewhere]
+    /// What drives virtio-net in guests [default: dpdk on vhost-user, packet elsewhere and with --guest-image]
     #[arg(long, value_enum, value_name = "DRIVER")]
     pub guest_driver: Option<GuestDriverChoice>,
     /// Keep the guests' console output in this directory
