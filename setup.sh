@@ -188,11 +188,12 @@ if [ "${VALE_BENCH_DPDK:-}" != no ]; then
     [ -x /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk ] || optional="$optional openvswitch-switch-dpdk"
 fi
 
-# The tests' own image of a distribution is made with these; some are in folders that only root's PATH has.
+# The tests' own image of a distribution is made with these, and entered with ssh; some are in folders that only root's PATH has.
 PATH=$PATH:/usr/sbin:/sbin
 has mmdebstrap || optional="$optional mmdebstrap"
 has mke2fs || optional="$optional e2fsprogs"
 has sfdisk || optional="$optional fdisk"
+has ssh || optional="$optional openssh-client"
 has grub-mkimage || optional="$optional grub-common"
 [ -e /usr/lib/grub/i386-pc/boot.img ] || optional="$optional grub-pc-bin"
 

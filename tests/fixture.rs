@@ -28,7 +28,7 @@ pub(crate) use kept::{Kept, keeps_to, sample};
 pub(crate) use processes::{Found, wait_until_gone};
 pub(crate) use roles::{count, end_report};
 pub(crate) use running::{Finished, Running, send};
-pub(crate) use system::{system_disk, write_qcow2};
+pub(crate) use system::{key_of, system_disk, write_qcow2};
 pub(crate) use testpmd::{Testpmd, has_dpdk};
 
 use std::io::Write;

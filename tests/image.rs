@@ -3,7 +3,7 @@
 
 mod fixture;
 
-use fixture::{Bench, system_disk, write_qcow2};
+use fixture::{Bench, key_of, system_disk, write_qcow2};
 use std::fs;
 use std::time::Duration;
 
@@ -40,6 +40,64 @@ fn a_distribution_is_the_guest_and_its_disk_stays_as_it_is() {
 }
 
 #[test]
+fn a_distribution_is_entered_over_ssh() {
+    let Some(disk) = system_disk() else { return };
+    let Some(bench) = Bench::with_guests() else { return };
+    let (image, key) = (disk.to_str().unwrap(), key_of(&disk));
+    let before = fs::metadata(&disk).unwrap().modified().unwrap();
+    let words = [
+        "p2v",
+        "--accel",
+        "tcg",
+        "--dataplane",
+        "bridge,uvale",
+        "--guest-image",
+        image,
+        "--guest-ssh",
+        "root",
+    ];
+    let way =
+        ["--guest-ssh-key", key.to_str().unwrap(), "--guest-numa-node", "0", "--keep-console", "consoles"];
+    let measure = ["--duration", "1s", "--warmup", "200ms", "--interval", "100ms", "--out", "r.json"];
+    let line = [&words[..], &way, &measure].concat();
+    bench
+        .start_command(bench.command(&line))
+        .ends_within(DEADLINE)
+        .succeeds()
+        .says("vm1 is reached by ssh -p ");
+    assert_eq!(fs::metadata(&disk).unwrap().modified().unwrap(), before, "the disk was written to");
+
+    let kept = bench.kept("r.json");
+    assert_eq!(kept.trials().len(), 2);
+    for trial in kept.trials() {
+        let account = &trial.accounting;
+        assert!(account.received > 1024 && account.unaccounted == 0, "{}: {account:?}", trial.dataplane.name);
+    }
+    let manifest = &kept.document.manifest;
+    assert_eq!(manifest.guest_memory.as_deref(), Some("memfd, NUMA node 0"));
+    assert!(manifest.vms[0].system.is_some());
+    let argv = manifest.vms[0].argv.join(" ");
+    assert!(argv.contains("host-nodes=0,policy=bind") && argv.contains("user,id=net0,restrict=on"), "{argv}");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn a_key_that_the_guest_does_not_know_is_refused_and_told() {
+    let Some(disk) = system_disk() else { return };
+    let Some(bench) = Bench::with_guests() else { return };
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(bench.path("other"))
+        .status();
+    assert!(made.unwrap().success());
+    let (image, way) = (disk.to_str().unwrap(), ["--guest-ssh", "root", "--guest-ssh-key", "other"]);
+    let words = ["p2v", "--accel", "tcg", "--guest-image", image];
+    let ran = bench.start_command(bench.command(&[&words[..], &way].concat())).ends_within(DEADLINE);
+    ran.exits(1).says("root@vm1 is not let in over ssh").says("Permission denied");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
 fn what_cannot_be_booted_is_told_at_once() {
     let Some(bench) = Bench::with_guests() else { return };
     // A first sector that gives the machine back to its firmware.
@@ -66,6 +124,11 @@ fn what_is_no_disk_is_refused() {
         ("p2v --guest-image d.vmdk", "d.vmdk is a VMDK image; qcow2 and raw images are taken"),
         ("p2v --guest-image .", "is not a file"),
         ("v2v --guest-image none", "cannot read the disk image none"),
+        ("v2v --guest-ssh root", "--guest-image <DISK>"),
+        ("v2v --guest-image words --guest-ssh=-oProxyCommand=x", "no user's name"),
+        ("v2v --guest-image words --guest-ssh a;b", "no user's name"),
+        ("v2v --guest-image words --guest-numa-node 99", "words is neither"),
+        ("v2v --guest-numa-node 99", "there is no NUMA node 99 with memory here"),
         ("v2v --guest-image words --kernel k", "--guest-image <DISK>"),
         ("v2v --guest-image words --dataplane bridge,uvale --guest-driver dpdk", "--guest-driver"),
     ] {

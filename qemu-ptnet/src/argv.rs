@@ -75,7 +75,7 @@ pub fn shell_quote<S: AsRef<OsStr>>(argv: &[S]) -> String {
 fn memory(args: &mut Args, spec: &VmSpec) {
     let mib = format!("{}M", spec.memory.mib);
     args.raw("-m", &mib);
-    if let Backing::Shared { file, prealloc } = &spec.memory.backing {
+    if let Backing::Shared { file, prealloc, node } = &spec.memory.backing {
         let mut object = Opts::first("memory-backend-file")
             .key("id", "ram")
             .key("size", &mib)
@@ -83,6 +83,9 @@ fn memory(args: &mut Args, spec: &VmSpec) {
             .key("share", "on");
         if *prealloc {
             object = object.key("prealloc", "on");
+        }
+        if let Some(node) = node {
+            object = object.key("host-nodes", &node.to_string()).key("policy", "bind");
         }
         args.pair("-object", object);
         // Not `-machine memory-backend=`, which QEMU 3.0 does not know.
@@ -192,8 +195,9 @@ fn interface(args: &mut Args, net: &Net, index: usize) {
             }
             opts.optional("klooptx", klooptx.map(on)).optional("klooprx", klooprx.map(on))
         }
-        Netdev::User { hostfwd } => {
-            hostfwd.iter().fold(Opts::first("user").key("id", &id), |opts, rule| opts.key("hostfwd", rule))
+        Netdev::User { hostfwd, restrict } => {
+            let opts = Opts::first("user").key("id", &id).optional("restrict", restrict.then_some("on"));
+            hostfwd.iter().fold(opts, |opts, rule| opts.key("hostfwd", rule))
         }
     };
     args.pair("-netdev", netdev);

@@ -71,6 +71,7 @@ impl RamLayout {
 pub struct SharedRam {
     fd: OwnedFd,
     mib: u32,
+    node: Option<u32>,
 }
 
 impl SharedRam {
@@ -91,14 +92,26 @@ impl SharedRam {
         let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
         let fd = open(folder, flags, Mode::RUSR | Mode::WUSR)?;
         ftruncate(&fd, u64::from(mib) * MIB)?;
-        Ok(Self { fd, mib })
+        Ok(Self { fd, mib, node: None })
     }
 
     fn with(mib: u32, flags: MemfdFlags) -> io::Result<Self> {
         let fd = memfd_create("guest-ram", flags | MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         ftruncate(&fd, u64::from(mib) * MIB)?;
         fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
-        Ok(Self { fd, mib })
+        Ok(Self { fd, mib, node: None })
+    }
+
+    /// The same, with pages of the host's NUMA node `node` alone: QEMU binds the file to it.
+    #[must_use]
+    pub fn on_node(self, node: Option<u32>) -> Self {
+        Self { node, ..self }
+    }
+
+    /// The NUMA node that it is bound to, if to one.
+    #[must_use]
+    pub fn node(&self) -> Option<u32> {
+        self.node
     }
 
     /// Size in MiB.

@@ -151,6 +151,8 @@ pub enum Backing {
         file: FileArg,
         /// Touch every page before the guest starts.
         prealloc: bool,
+        /// The host's NUMA node that its pages are taken from; else wherever who touches them runs.
+        node: Option<u32>,
     },
 }
 
@@ -300,6 +302,8 @@ pub enum Netdev {
     User {
         /// Forwarded host ports, in QEMU's form: `tcp::10020-:22`.
         hostfwd: Vec<String>,
+        /// The guest reaches nothing by it; only what is forwarded reaches the guest.
+        restrict: bool,
     },
 }
 
@@ -418,8 +422,8 @@ impl Launch {
     /// Gives the guest `ram` as its whole memory.
     pub fn shared_ram(&mut self, ram: &SharedRam) -> io::Result<()> {
         let fd = self.inherit(ram.as_fd().try_clone_to_owned()?);
-        self.spec.memory =
-            Memory { mib: ram.mib(), backing: Backing::Shared { file: FileArg::Fd(fd), prealloc: false } };
+        let backing = Backing::Shared { file: FileArg::Fd(fd), prealloc: false, node: ram.node() };
+        self.spec.memory = Memory { mib: ram.mib(), backing };
         Ok(())
     }
 

@@ -27,6 +27,7 @@ use crate::doctor::Facts;
 use crate::exit::Fail;
 use crate::guests::{GuestHost, GuestPlan};
 use crate::interrupt::Interrupt;
+use crate::progress::Progress;
 use crate::result::{self, Accelerator};
 use crate::rundir::RunDir;
 use crate::scenario::Topology;
@@ -101,6 +102,8 @@ pub struct Setting<'a> {
     pub run_dir: &'a RunDir,
     /// Whether to go on.
     pub interrupt: &'a Interrupt,
+    /// What is told on the way.
+    pub progress: &'a Progress,
 }
 
 impl Setting<'_> {
@@ -115,7 +118,7 @@ impl Setting<'_> {
         let cpus = &self.placement.stations;
         match self.guests {
             _ if plans.is_empty() => Ok(Vec::new()),
-            Some(guests) => guests.boot(plans, modules, cpus, self.run_dir, self.interrupt),
+            Some(guests) => guests.boot(plans, modules, cpus, self.run_dir, self.interrupt, self.progress),
             None => Err(Fail::failed(anyhow::anyhow!("there is nothing to run guests on"))),
         }
     }

@@ -4,6 +4,7 @@
 //! Deliberately absent: what dataplane their ports are on.
 
 pub mod image;
+mod ssh;
 
 use crate::cli::{AccelChoice, GuestMemory, VmArgs};
 use crate::doctor::{GuestFacts, KernelFound};
@@ -13,17 +14,19 @@ use crate::progress::Progress;
 use crate::result::{self, Accelerator, Warning};
 use crate::rundir::RunDir;
 use crate::station::{BootWait, Machine, Ram};
+use crate::units::parse_cpus;
 use guest::client::Client;
 use guest::wire;
-use image::DiskImage;
+use image::{DiskImage, Way};
 use pktgen::ports::dpdk;
 use qemu_ptnet::{
     Accel, Device, From, Image, ImageBuilder, Kernel, KvmVerdict, Launch, MacAddr, Module, ModuleTree, Net,
     NicModel, QUICK_BOOT, Qemu, SeedDisk, SharedRam, Vm, VmSpec, kvm_usable, slowness,
 };
+use ssh::Ssh;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// RAM of a guest in MiB, the same for every dataplane: kernel and image take about 100, a port with the largest rings
 /// 18, DPDK's libraries 100 twice while they are unpacked, and its huge pages 64.
@@ -85,13 +88,13 @@ pub(crate) const MODULES: [&str; 2] = ["virtio_pci", "virtio_console"];
 #[derive(Debug)]
 enum Boots {
     Kernel(Kernel),
-    Disk(DiskImage),
+    Disk(DiskImage, Option<Ssh>),
 }
 
 /// The same, made for guests that start now.
 enum Made<'a> {
     Kernel(&'a Kernel, Image),
-    Disk(&'a DiskImage, SeedDisk),
+    Disk(&'a DiskImage, SeedDisk, Way),
 }
 
 /// A host that can run guests.
@@ -105,6 +108,7 @@ pub struct GuestHost {
     keep_console: Option<PathBuf>,
     boot_timeout: Option<Duration>,
     memory: GuestMemory,
+    numa_node: Option<u32>,
     cpus: u16,
     /// Of each guest, unless by what it boots.
     ram_mib: Option<u32>,
@@ -115,7 +119,7 @@ impl GuestHost {
     pub fn find(args: &VmArgs, progress: &Progress) -> Result<GuestHost, Fail> {
         let qemu = Qemu::find(args.qemu.as_deref()).or_exit(Exit::Host)?;
         let boots = match &args.guest_image {
-            Some(path) => Boots::Disk(DiskImage::open(path)?),
+            Some(path) => Boots::Disk(DiskImage::open(path)?, Ssh::from_args(args)?),
             None => Boots::Kernel(Kernel::find(args.kernel.as_deref()).or_exit(Exit::Host)?),
         };
         let (accel, kvm_refused) = choose_accelerator(args.accel, &qemu, progress)?;
@@ -131,6 +135,7 @@ impl GuestHost {
             keep_console: args.keep_console.clone(),
             boot_timeout: args.boot_timeout,
             memory: args.guest_memory.clone(),
+            numa_node: numa_node(args.guest_numa_node)?,
             cpus: args.guest_cpus,
             ram_mib: args.guest_ram,
         })
@@ -168,14 +173,17 @@ impl GuestHost {
     /// For the manifest: the disk that guests boot.
     #[must_use]
     pub fn image(&self) -> Option<result::GuestImage> {
-        let Boots::Disk(DiskImage { path, format }) = &self.boots else { return None };
+        let Boots::Disk(DiskImage { path, format }, _) = &self.boots else { return None };
         Some(result::GuestImage { path: path.display().to_string(), format: format.name().into() })
     }
 
     /// Where its guests' memory lies, for the manifest.
     #[must_use]
     pub fn memory(&self) -> String {
-        self.memory.to_string()
+        match self.numa_node {
+            Some(node) => format!("{}, NUMA node {node}", self.memory),
+            None => self.memory.to_string(),
+        }
     }
 
     /// What dataplanes ask about it.
@@ -187,7 +195,7 @@ impl GuestHost {
             Boots::Kernel(kernel) => {
                 KernelFound { path: kernel.image.clone(), release: kernel.release.clone() }
             }
-            Boots::Disk(disk) => KernelFound { path: disk.path.clone(), release: "of its own".into() },
+            Boots::Disk(disk, _) => KernelFound { path: disk.path.clone(), release: "of its own".into() },
         };
         GuestFacts::of(&self.qemu, kernel, kvm)
     }
@@ -201,10 +209,11 @@ impl GuestHost {
         cpus: &[usize],
         run_dir: &RunDir,
         interrupt: &Interrupt,
+        progress: &Progress,
     ) -> Result<Vec<Machine>, Fail> {
         let deadline = (BOOT_DEADLINE + BOOT_DEADLINE_EACH * guests.len() as u32) * slowness().min(3);
-        let whole_system = matches!(self.boots, Boots::Disk(_));
-        let deadline = if whole_system { deadline * SYSTEM_BOOTS_LONGER } else { deadline };
+        let system = self.system();
+        let deadline = if system.is_some() { deadline * SYSTEM_BOOTS_LONGER } else { deadline };
         let deadline = self.boot_timeout.unwrap_or(deadline);
         let made = self.make(guests, modules)?;
         let mut started = Vec::new();
@@ -215,13 +224,27 @@ impl GuestHost {
         let mut machines = Vec::new();
         for starting in started {
             let Starting { name, vm, client, ram, doorbells } = starting;
-            let wait = BootWait { deadline, whole_system, go_on: &mut || interrupt.signal().is_none() };
+            if let Boots::Disk(_, Some(ssh)) = &self.boots {
+                let guest = ssh::Guest { name: &name, vm: &vm, run_dir };
+                let port = ssh.start_agent(&guest, Instant::now() + deadline, interrupt)?;
+                progress.println(&format!("{name} is reached by {}", ssh.by_hand(port)));
+            }
+            let wait = BootWait { deadline, system, go_on: &mut || interrupt.signal().is_none() };
             let booted = Machine::await_boot(&name, vm, client, ram, doorbells, wait);
             // A wait that was cut short by Ctrl-C is no fault of the guest's.
             interrupt.check()?;
             machines.push(booted?);
         }
         Ok(machines)
+    }
+
+    /// Who starts the agent, where guests boot a whole system.
+    fn system(&self) -> Option<Way> {
+        match &self.boots {
+            Boots::Kernel(_) => None,
+            Boots::Disk(_, None) => Some(Way::CloudInit),
+            Boots::Disk(_, Some(_)) => Some(Way::Ssh),
+        }
     }
 
     /// What `guests` boot from.
@@ -233,15 +256,16 @@ impl GuestHost {
                 Ok(Made::Kernel(kernel, image))
             }
             // Its system has drivers of its own.
-            Boots::Disk(_) if modules.iter().any(|module| matches!(module.from, From::File(_))) => {
+            Boots::Disk(..) if modules.iter().any(|module| matches!(module.from, From::File(_))) => {
                 Err(Fail::usage(
                     "a guest of --guest-image loads its own kernel's drivers, and netmap's is not among them: \
                      ptnet ports are for guests without --guest-image",
                 ))
             }
-            Boots::Disk(disk) => {
+            Boots::Disk(disk, ssh) => {
                 let macs: Vec<MacAddr> = guests.iter().flat_map(GuestPlan::macs).collect();
-                Ok(Made::Disk(disk, image::seed(&program, &macs)?))
+                let way = if ssh.is_some() { Way::Ssh } else { Way::CloudInit };
+                Ok(Made::Disk(disk, image::seed(&program, &macs, way)?, way))
             }
         }
     }
@@ -249,7 +273,7 @@ impl GuestHost {
     /// Memory of a guest, where the command line wants it.
     fn ram(&self, mib: u32) -> Result<SharedRam, Fail> {
         let cannot = || format!("no {mib} MiB of {}", self.memory);
-        match &self.memory {
+        let ram = match &self.memory {
             GuestMemory::Memfd => SharedRam::new(mib).context_with(cannot),
             GuestMemory::Hugetlb => {
                 let pages = crate::machine::host().memory.hugepages;
@@ -265,7 +289,8 @@ impl GuestHost {
             GuestMemory::HugetlbIn(folder) => {
                 SharedRam::in_folder(mib, folder).context_with(cannot).or_exit(Exit::Host)
             }
-        }
+        };
+        Ok(ram?.on_node(self.numa_node))
     }
 
     fn start(
@@ -295,7 +320,7 @@ impl GuestHost {
                 let words: Vec<&str> = words.copied().collect();
                 launch.boot(kernel.image.clone(), image, &words).context_with(cannot)?;
             }
-            Made::Disk(disk, seed) => disk.plug(&mut launch, seed).context_with(cannot)?,
+            Made::Disk(disk, seed, way) => disk.plug(&mut launch, seed, *way).context_with(cannot)?,
         }
         let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
         let mut doorbells = Vec::new();
@@ -314,6 +339,23 @@ impl GuestHost {
             vm.pin(0, &[cpu]).context_with(cannot)?;
         }
         Ok(Starting { name: name.to_owned(), vm, client, ram: Ram::new(ram, machine), doorbells })
+    }
+}
+
+/// A NUMA node of this host that has memory.
+fn numa_node(node: Option<u32>) -> Result<Option<u32>, Fail> {
+    let Some(number) = node else { return Ok(None) };
+    // Its list of nodes with memory is written as lists of processors are.
+    let with_memory = fs::read_to_string("/sys/devices/system/node/has_memory")
+        .map_err(|e| Fail::host(format!("this host's kernel tells of no NUMA nodes: {e}")))?;
+    let nodes = parse_cpus(with_memory.trim()).map_err(Fail::host)?;
+    match nodes.iter().any(|&known| known == number) {
+        true => Ok(node),
+        false => {
+            let sentence =
+                format!("there is no NUMA node {number} with memory here; there is {}", with_memory.trim());
+            Err(Fail::usage(sentence))
+        }
     }
 }
 

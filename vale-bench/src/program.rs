@@ -191,7 +191,12 @@ impl Running {
         String::from_utf8_lossy(&bytes[..read]).into_owned()
     }
 
-    /// Fails if it has ended, which no program here does by itself.
+    /// How it ended, once it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.wait(Duration::ZERO).ok().flatten()
+    }
+
+    /// Fails if it has ended, which no program of a lab does by itself.
     pub fn healthy(&mut self) -> Result<(), Fail> {
         if self.process.alive() {
             return Ok(());

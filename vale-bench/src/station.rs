@@ -7,8 +7,10 @@ mod guest;
 mod host;
 mod system;
 
+pub(crate) use guest::explain;
 pub use guest::{BootWait, GuestStation, Machine, Ram};
 pub use host::HostStation;
+pub(crate) use system::hopeless;
 
 use crate::cost;
 use crate::exit::Fail;

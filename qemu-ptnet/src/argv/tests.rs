@@ -30,7 +30,7 @@ fn a_guest_of_the_embedded_switch() {
     let mut spec = VmSpec::new("vm0", "/usr/bin/qemu-system-x86_64", Accel::TCG);
     spec.memory = Memory {
         mib: 256,
-        backing: Backing::Shared { file: FileArg::Fd(InheritedFd::nth(0)), prealloc: false },
+        backing: Backing::Shared { file: FileArg::Fd(InheritedFd::nth(0)), prealloc: false, node: None },
     };
     spec.boot = Boot::Kernel {
         image: "/boot/vmlinuz".into(),
@@ -136,8 +136,10 @@ fn a_ptnet_guest_on_the_fork() {
 fn a_vhost_user_guest_as_published() {
     let mut spec = VmSpec::new("vnf", "qemu-system-x86_64", Accel::Kvm);
     spec.smp = 4;
-    spec.memory =
-        Memory { mib: 4096, backing: Backing::Shared { file: "/dev/hugepages".into(), prealloc: true } };
+    spec.memory = Memory {
+        mib: 4096,
+        backing: Backing::Shared { file: "/dev/hugepages".into(), prealloc: true, node: Some(1) },
+    };
     for nic in 1..=2 {
         spec.devices.push(Device::Net(Net {
             mac: mac(nic),
@@ -150,7 +152,7 @@ fn a_vhost_user_guest_as_published() {
     }
     spec.devices.push(Device::Net(Net {
         mac: mac(3),
-        netdev: Netdev::User { hostfwd: vec!["tcp::10020-:22".into()] },
+        netdev: Netdev::User { hostfwd: vec!["tcp::10020-:22".into()], restrict: true },
         model: NicModel::E1000,
     }));
     spec.extra = vec!["-drive".into(), "file=centos.qcow2".into()];
@@ -167,7 +169,7 @@ fn a_vhost_user_guest_as_published() {
     -cpu host
     -smp 4,sockets=1,cores=4,threads=1
     -m 4096M
-    -object memory-backend-file,id=ram,size=4096M,mem-path=/dev/hugepages,share=on,prealloc=on
+    -object memory-backend-file,id=ram,size=4096M,mem-path=/dev/hugepages,share=on,prealloc=on,host-nodes=1,policy=bind
     -numa node,memdev=ram
     -chardev socket,id=vhost0,path=/run/switch/vhost-user-1
     -netdev vhost-user,id=net0,chardev=vhost0
@@ -175,7 +177,7 @@ fn a_vhost_user_guest_as_published() {
     -chardev socket,id=vhost1,path=/run/switch/vhost-user-2,server=on,wait=off
     -netdev vhost-user,id=net1,chardev=vhost1
     -device virtio-net-pci,netdev=net1,mac=00:00:00:00:00:02,mrg_rxbuf=off,romfile=
-    -netdev user,id=net2,hostfwd=tcp::10020-:22
+    -netdev user,id=net2,restrict=on,hostfwd=tcp::10020-:22
     -device e1000,netdev=net2,mac=00:00:00:00:00:03,romfile=
     -drive file=centos.qcow2
     ");
@@ -276,7 +278,7 @@ fn addresses_read_back() {
     let mut spec = VmSpec::new("v", "q", Accel::TCG);
     let net = Net {
         mac: MacAddr([3, 0, 0, 0, 0, 0]),
-        netdev: Netdev::User { hostfwd: vec![] },
+        netdev: Netdev::User { hostfwd: vec![], restrict: false },
         model: NicModel::E1000,
     };
     spec.devices.push(Device::Net(net));

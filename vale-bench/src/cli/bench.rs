@@ -339,6 +339,15 @@ pub struct VmArgs {
     /// an image without cloud-init can do that by itself (README). Its own kernel drives virtio-net.
     #[arg(long, value_name = "DISK", conflicts_with = "kernel")]
     pub guest_image: Option<PathBuf>,
+    /// Start the agent in them over ssh, as this user of the image, in place of cloud-init
+    ///
+    /// root, or one whom sudo lets become root without a password. Each guest has one interface more, for ssh alone,
+    /// on which its own system gets an address by DHCP.
+    #[arg(long, value_name = "USER", requires = "guest_image", value_parser = values::ssh_user)]
+    pub guest_ssh: Option<String>,
+    /// Private key for it [default: those that ssh finds by itself]
+    #[arg(long, value_name = "FILE", requires = "guest_ssh")]
+    pub guest_ssh_key: Option<PathBuf>,
     /// Longest wait for the guests to boot [default: 45 s, and 15 s for each guest; four times that for --guest-image]
     #[arg(long, value_name = "TIME", value_parser = parse_positive_duration)]
     pub boot_timeout: Option<Duration>,
@@ -369,6 +378,9 @@ pub struct VmArgs {
     /// Where guests' memory lies: memfd, hugetlb (the host's huge pages) or hugetlb:FOLDER
     #[arg(long, value_name = "WHERE", default_value = "memfd", value_parser = guest_memory)]
     pub guest_memory: GuestMemory,
+    /// NUMA node of the host that guests' memory is taken from [default: that of whoever touches it first]
+    #[arg(long, value_name = "NODE")]
+    pub guest_numa_node: Option<u32>,
     /// What drives virtio-net in guests [default: dpdk on vhost-user, packet elsewhere and with --guest-image]
     #[arg(long, value_enum, value_name = "DRIVER")]
     pub guest_driver: Option<GuestDriverChoice>,
@@ -384,6 +396,9 @@ impl VmArgs {
         self.qemu.clone_from(&other.qemu);
         self.kernel.clone_from(&other.kernel);
         self.guest_image.clone_from(&other.guest_image);
+        self.guest_ssh.clone_from(&other.guest_ssh);
+        self.guest_ssh_key.clone_from(&other.guest_ssh_key);
+        self.guest_numa_node = other.guest_numa_node;
         self.boot_timeout = other.boot_timeout;
         (self.guest_cpus, self.guest_ram) = (other.guest_cpus, other.guest_ram);
         self.keep_console.clone_from(&other.keep_console);

@@ -77,6 +77,15 @@ fn endpoint(text: &str, default: u16) -> Result<Endpoint, String> {
     Ok(Endpoint { ip, port })
 }
 
+/// A user as ssh takes it, which is no option.
+pub(super) fn ssh_user(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-@\\".contains(c);
+    match !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no user's name")),
+    }
+}
+
 /// One Ethernet address, or a range `MAC-MAC`.
 pub(super) fn macs(text: &str) -> Result<MacRange, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));

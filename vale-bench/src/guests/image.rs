@@ -3,10 +3,12 @@
 //! Such a guest has two disks. What it writes to the first goes to a nameless file of QEMU's, gone with it. The second
 //! lies in memory and is for reading: on it are the agent (this very program, with the loader and the libraries that
 //! it was built with, since the guest's own may be older), a script that starts it, and what cloud-init has to know to
-//! run that script. An image without cloud-init can run the script by itself (`START`).
+//! run that script. An image without cloud-init can run the script by itself ([`start`]), or have it run over ssh
+//! ([`super::ssh`]): the disk then has another label, and cloud-init in the image does what it does without us.
 //!
 //! Deliberately absent: what is asked of the agent, which is the same as in any guest.
 
+use super::ssh::Ssh;
 use crate::exit::{Exit, Fail, FailContext};
 use qemu_ptnet::{Device, Disk, DiskAccess, DiskFormat, FileArg, Launch, MacAddr, SeedDisk, elf, seed};
 use std::fs;
@@ -14,15 +16,33 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-/// What starts the agent in such a guest.
-pub const START: &str = "mkdir -p /run/vale-bench && mount -t vfat -o ro LABEL=CIDATA /run/vale-bench && sh /run/vale-bench/start.sh";
+/// The label of the second disk where cloud-init is not to see it.
+pub(super) const OWN_LABEL: &str = "VALE-BENCH";
 
-/// Run by [`START`].
+/// What starts the agent in such a guest, as root.
+#[must_use]
+pub fn start(label: &str) -> String {
+    format!(
+        "mkdir -p /run/vale-bench && mount -t vfat -o ro LABEL={label} /run/vale-bench && sh \
+         /run/vale-bench/start.sh"
+    )
+}
+
+/// Run by what [`start`] says.
 const SCRIPT: &str = include_str!("start.sh");
 
 /// For cloud-init, before the network: a data source that says so, and a network without interfaces.
 const META_DATA: &str = "instance-id: vale-bench\nlocal-hostname: vale-bench\ndsmode: local\n";
 const NETWORK: &str = "version: 2\nethernets: {}\n";
+
+/// Who starts the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// cloud-init, or whatever in the image does what it would do.
+    CloudInit,
+    /// We do.
+    Ssh,
+}
 
 /// A disk image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +63,10 @@ impl DiskImage {
     }
 
     /// Plugs it and the disk with the agent, and what else a whole system should find.
-    pub(super) fn plug(&self, launch: &mut Launch, seed: &SeedDisk) -> io::Result<()> {
+    pub(super) fn plug(&self, launch: &mut Launch, seed: &SeedDisk, way: Way) -> io::Result<()> {
+        if way == Way::Ssh {
+            launch.spec.devices.push(Ssh::interface());
+        }
         let seed = launch.inherit(seed.as_fd().try_clone_to_owned()?);
         let disk = |file, format, access| Device::Disk(Disk { file, format, access });
         launch.spec.devices.extend([
@@ -57,13 +80,14 @@ impl DiskImage {
 }
 
 /// The disk with the agent, `program`, for guests whose interfaces under test have the addresses `macs`.
-pub(super) fn seed(program: &Path, macs: &[MacAddr]) -> Result<SeedDisk, Fail> {
+pub(super) fn seed(program: &Path, macs: &[MacAddr], way: Way) -> Result<SeedDisk, Fail> {
     let cannot = || "cannot make the disk with the guests' agent";
-    let files = files(program, macs).context_with(cannot)?;
-    SeedDisk::new(seed::CLOUD_INIT_LABEL, &files).context_with(cannot)
+    let files = files(program, macs, way).context_with(cannot)?;
+    let label = if way == Way::Ssh { OWN_LABEL } else { seed::CLOUD_INIT_LABEL };
+    SeedDisk::new(label, &files).context_with(cannot)
 }
 
-fn files(program: &Path, macs: &[MacAddr]) -> Result<Vec<(String, Vec<u8>)>, Fail> {
+fn files(program: &Path, macs: &[MacAddr], way: Way) -> Result<Vec<(String, Vec<u8>)>, Fail> {
     let read = |path: &Path| -> Result<Vec<u8>, Fail> {
         let bytes = fs::read(path).context_with(|| format!("cannot read {}", path.display()))?;
         Ok(elf::loaded_part(bytes))
@@ -72,16 +96,16 @@ fn files(program: &Path, macs: &[MacAddr]) -> Result<Vec<(String, Vec<u8>)>, Fai
         "#cloud-config\n\
          # What else cloud-init does to a machine takes time, and none of it is measured.\n\
          cloud_init_modules: [bootcmd]\ncloud_config_modules: []\ncloud_final_modules: []\n\
-         bootcmd:\n  - [sh, -c, \"{START}\"]\n"
+         bootcmd:\n  - [sh, -c, \"{}\"]\n",
+        start(seed::CLOUD_INIT_LABEL)
     );
     let macs: String = macs.iter().map(|mac| format!("{mac}\n")).collect();
-    let texts = [
-        ("meta-data", META_DATA.to_owned()),
-        ("network-config", NETWORK.to_owned()),
-        ("user-data", user_data),
-        ("start.sh", SCRIPT.to_owned()),
-        ("macs", macs),
-    ];
+    let mut texts = vec![("start.sh", SCRIPT.to_owned()), ("macs", macs)];
+    if way == Way::CloudInit {
+        let of_cloud_init =
+            [("meta-data", META_DATA), ("network-config", NETWORK), ("user-data", &user_data)];
+        texts.extend(of_cloud_init.map(|(name, text)| (name, text.to_owned())));
+    }
     let mut files: Vec<(String, Vec<u8>)> =
         texts.into_iter().map(|(name, text)| (name.to_owned(), text.into_bytes())).collect();
     files.push(("agent".into(), read(program)?));
@@ -106,18 +130,33 @@ mod tests {
     #[test]
     fn the_second_disk_has_the_agent_and_all_it_needs() {
         let program = std::env::current_exe().unwrap();
-        let files = files(&program, &[MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2])]).unwrap();
+        let macs = [MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2])];
+        let files = files(&program, &macs, Way::CloudInit).unwrap();
         let text = |name: &str| {
             let file = files.iter().find(|(known, _)| known == name);
             String::from_utf8(file.unwrap_or_else(|| panic!("{name}")).1.clone()).unwrap()
         };
         assert!(text("user-data").starts_with("#cloud-config\n"));
-        assert!(text("user-data").contains(&format!("  - [sh, -c, \"{START}\"]\n")) && !START.contains('"'));
+        let start = start("CIDATA");
+        assert!(text("user-data").contains(&format!("  - [sh, -c, \"{start}\"]\n")) && !start.contains('"'));
         assert_eq!(text("macs"), "02:00:00:00:00:01\n02:00:00:00:00:02\n");
         for name in ["agent", "loader", "lib/libc.so.6"] {
             let (_, bytes) = files.iter().find(|(known, _)| known == name).expect(name);
             assert!(bytes.starts_with(b"\x7fELF"), "{name}");
         }
-        seed(&program, &[]).unwrap();
+        seed(&program, &[], Way::CloudInit).unwrap();
+    }
+
+    #[test]
+    fn what_cloud_init_looks_for_is_not_there_when_the_agent_comes_over_ssh() {
+        let program = std::env::current_exe().unwrap();
+        let files = files(&program, &[], Way::Ssh).unwrap();
+        for (name, _) in &files {
+            assert!(!name.contains("-data") && name != "network-config", "{name}");
+        }
+        assert!(
+            ["start.sh", "agent", "loader"].iter().all(|name| files.iter().any(|(file, _)| file == name))
+        );
+        seed(&program, &[], Way::Ssh).unwrap();
     }
 }

@@ -19,6 +19,19 @@ reserve() {
     } >/run/NetworkManager/conf.d/90-vale-bench.conf
 }
 
+# A system that was up before may have taken them already: then they are taken from it.
+release() {
+    for interface in /sys/class/net/*; do
+        address=$(cat "$interface/address" 2>/dev/null)
+        [ -n "$address" ] && grep -qixF "$address" "$here/macs" || continue
+        name=${interface##*/}
+        [ ! -d /run/NetworkManager ] || nmcli device set "$name" managed no
+        pkill -f "dh(client|cpcd)(5)?( .*)? $name\$"
+        ip address flush dev "$name"
+    done 2>/dev/null
+    [ ! -d /run/systemd/netif ] || networkctl reload 2>/dev/null
+}
+
 # What waits for a network would wait in vain, for minutes. And of cloud-init, whose later parts have nothing to do,
 # each takes a Python's start; where they are parts of one program (from 24.3 on) it would wait for them.
 spare() {
@@ -61,7 +74,7 @@ agent)
     ;;
 *)
     reserve
-    spare
+    if [ -e "$here/user-data" ]; then spare; else release; fi
     setsid sh "$0" agent </dev/null >/dev/console 2>&1 &
     ;;
 esac

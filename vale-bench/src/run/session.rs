@@ -349,6 +349,7 @@ impl<'a> Session<'a> {
             guests: host,
             run_dir: &lab_dir,
             interrupt: self.interrupt,
+            progress: self.progress,
         };
         let mut lab = arm.plane.bring_up(&setting).context_with(|| format!("cannot bring up {name}"))?;
         self.lab_dir = Some(lab_dir);

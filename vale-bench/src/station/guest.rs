@@ -4,6 +4,7 @@ use super::{Phase, Station, StationReport, system};
 use crate::cost;
 use crate::dataplane::LabPort;
 use crate::exit::Fail;
+use crate::guests::image::Way;
 use crate::result;
 use guest::client::{Client, ClientError};
 use guest::counters::CounterPage;
@@ -39,8 +40,8 @@ impl Ram {
 pub struct BootWait<'a> {
     /// How long.
     pub deadline: Duration,
-    /// Whether it boots a whole system from a disk, which can go wrong in more ways.
-    pub whole_system: bool,
+    /// Who starts the agent where it boots a whole system from a disk, which can go wrong in more ways.
+    pub(crate) system: Option<Way>,
     /// Asked now and then.
     pub go_on: &'a mut dyn FnMut() -> bool,
 }
@@ -69,16 +70,17 @@ impl Machine {
         doorbells: Vec<OwnedFd>,
         wait: BootWait<'_>,
     ) -> Result<Machine, Fail> {
-        let BootWait { deadline, whole_system, go_on } = wait;
+        let BootWait { deadline, system, go_on } = wait;
         let mut hopeless = None;
         let hello = client.hello(deadline, &mut || {
-            hopeless = if whole_system { system::hopeless(&vm) } else { None };
+            hopeless = system.and_then(|_| system::hopeless(&vm));
             vm.alive() && hopeless.is_none() && go_on()
         });
         let hello = hello.map_err(|error| match (hopeless, &error) {
             (Some(why), _) => explain(name, &vm, why),
-            (None, ClientError::Timeout { .. }) if whole_system => {
-                explain(name, &vm, format!("{error}: {}", system::late(&vm)))
+            (None, ClientError::Timeout { .. }) => {
+                let why = system.map(|way| format!(": {}", system::late(&vm, way))).unwrap_or_default();
+                explain(name, &vm, format!("{error}{why}"))
             }
             (None, _) => explain(name, &vm, error),
         })?;
@@ -87,6 +89,7 @@ impl Machine {
         let counters = CounterPage::new(counters);
         let doorbells = doorbells.into_iter().map(Some).collect();
         let name = name.to_owned();
+        let whole_system = system.is_some();
         Ok(Machine { name, vm: Some(vm), client, ram, hello, counters, doorbells, whole_system })
     }
 
@@ -170,7 +173,7 @@ impl Machine {
 }
 
 /// A guest's failure with its command line and the end of its console.
-fn explain(name: &str, vm: &Vm, error: impl std::fmt::Display) -> Fail {
+pub(crate) fn explain(name: &str, vm: &Vm, error: impl std::fmt::Display) -> Fail {
     // What a dying QEMU has to say is on its way.
     let _ = vm.wait(Duration::from_millis(200));
     let evidence = vm.evidence();

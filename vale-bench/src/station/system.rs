@@ -1,8 +1,8 @@
 //! What is seen from outside of a guest that boots a whole system: why it does not come up, and what goes wrong with
 //! its disk later on.
 
-use crate::guests::image::START;
-use qemu_ptnet::Vm;
+use crate::guests::image::{self, Way};
+use qemu_ptnet::{Vm, seed};
 
 /// What is looked at of the end of a console, in bytes.
 const TAIL: usize = 16 * 1024;
@@ -14,7 +14,7 @@ const ENDS: [(&str, &str); 2] = [
 ];
 
 /// Why a guest that does not come up never will, as far as that can be seen.
-pub(super) fn hopeless(vm: &Vm) -> Option<String> {
+pub(crate) fn hopeless(vm: &Vm) -> Option<String> {
     let console = vm.console_tail(TAIL);
     let end = ENDS.iter().find(|(shown, _)| console.contains(shown));
     end.map(|(_, meaning)| (*meaning).to_owned()).or_else(|| disk_trouble(vm))
@@ -36,13 +36,17 @@ pub(super) fn disk_trouble(vm: &Vm) -> Option<String> {
 }
 
 /// Why a guest may not have come up in time.
-pub(super) fn late(vm: &Vm) -> String {
+pub(super) fn late(vm: &Vm, way: Way) -> String {
+    if way == Way::Ssh {
+        return "the agent was started over ssh, and says nothing; the console may tell why".into();
+    }
     let console = vm.console_tail(TAIL);
+    let start = image::start(seed::CLOUD_INIT_LABEL);
     if console.contains("login:") {
         format!(
             "the system came up, and nothing in it started the agent. Is there no cloud-init in it, or one that does \
              not look for a NoCloud disk? Install it in the image, or have the image run this at its start, as root: \
-             {START}"
+             {start}"
         )
     } else if console.trim().is_empty() {
         "there is nothing on its serial console; with console=ttyS0 its kernel tells how far it gets".into()
