@@ -30,7 +30,7 @@ pub fn jobs(suite: &Suite, vm: &VmArgs) -> Result<Vec<Job>, SuiteError> {
     Ok(jobs)
 }
 
-type Choice<'a> = Vec<(&'a Word, &'a Word)>;
+type Choice<'a> = Vec<(&'a Word, &'a [Word])>;
 
 /// One value of each option, in every combination; the last option changes fastest.
 fn combinations<'a>(suite: &Suite, run: &'a Run, name: &str) -> Result<Vec<Choice<'a>>, SuiteError> {
@@ -45,7 +45,9 @@ fn combinations<'a>(suite: &Suite, run: &'a Run, name: &str) -> Result<Vec<Choic
             return Err(suite.wrong(key.span.clone(), problem));
         }
         let with = |choice: &Choice<'a>| {
-            let one = |value| choice.iter().copied().chain([(key, value)]).collect::<Choice<'a>>();
+            let one = |value: &'a Vec<Word>| {
+                choice.iter().copied().chain([(key, &value[..])]).collect::<Choice<'a>>()
+            };
             values.iter().map(one).collect::<Vec<_>>()
         };
         choices = choices.iter().flat_map(with).collect();
@@ -56,7 +58,8 @@ fn combinations<'a>(suite: &Suite, run: &'a Run, name: &str) -> Result<Vec<Choic
 fn job(suite: &Suite, named: &Word, choice: &Choice<'_>, vm: &VmArgs) -> Result<Job, SuiteError> {
     let mut line = vec!["vale-bench".to_owned(), named.text.clone()];
     let argument = |key: &str| scenario(&named.text)?.get_arguments().find(|a| a.get_long() == Some(key));
-    for (key, value) in choice {
+    let words = choice.iter().flat_map(|(key, value)| value.iter().map(move |word| (key, word)));
+    for (key, value) in words {
         let Some(argument) = argument(&key.text) else { continue };
         match (argument.get_action().takes_values(), value.text.as_str()) {
             (true, _) => line.push(format!("--{}={}", key.text, value.text)),
@@ -68,12 +71,12 @@ fn job(suite: &Suite, named: &Word, choice: &Choice<'_>, vm: &VmArgs) -> Result<
         }
     }
     let span = |option: Option<&str>| {
-        let its = |(key, _): &&(&Word, &Word)| {
+        let its = |(key, _): &&(&Word, &[Word])| {
             option.is_some_and(|option| {
                 option.trim_start_matches('-').split([' ', '=']).next() == Some(&key.text)
             })
         };
-        choice.iter().find(its).map_or(named.span.clone(), |(_, value)| value.span.clone())
+        choice.iter().find(its).map_or(named.span.clone(), |(_, value)| value[0].span.clone())
     };
     let cli = Cli::try_parse_from(&line).map_err(|error| {
         let option = match error.get(ContextKind::InvalidArg) {

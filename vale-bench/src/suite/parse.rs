@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use clap::CommandFactory;
+use clap::{ArgAction, CommandFactory};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,8 +30,18 @@ pub(super) fn scenario(name: &str) -> Option<&'static clap::Command> {
     SCENARIOS.iter().find(|command| command.get_name() == name)
 }
 
+/// Whether a command line has the option once for each of its values, so that they are no alternatives.
+fn given_often(option: &str) -> bool {
+    let is = |a: &&clap::Arg| a.get_long() == Some(option) && matches!(a.get_action(), ArgAction::Append);
+    SCENARIOS
+        .iter()
+        .flat_map(clap::Command::get_arguments)
+        .find(is)
+        .is_some_and(|a| a.get_value_delimiter().is_none())
+}
+
 /// Options that are the whole run's: they are given to `suite` itself.
-const OF_THE_RUN: [&str; 11] = [
+const OF_THE_RUN: [&str; 14] = [
     "out",
     "format",
     "quiet",
@@ -41,6 +51,9 @@ const OF_THE_RUN: [&str; 11] = [
     "qemu",
     "kernel",
     "guest-image",
+    "guest-ssh",
+    "guest-ssh-key",
+    "guest-numa-node",
     "boot-timeout",
     "keep-console",
 ];
@@ -56,8 +69,9 @@ pub(super) struct Word {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Values {
     pub(super) key: Word,
-    /// At least one; `true` and `false` for options without a value.
-    pub(super) values: Vec<Word>,
+    /// At least one, each of at least one word: all that it is given at once. `true` and `false` for options without a
+    /// value.
+    pub(super) values: Vec<Vec<Word>>,
 }
 
 /// One `[[run]]`, defaults included.
@@ -254,12 +268,16 @@ impl Reader<'_> {
 
     fn values(&self, (key, value): Entry<'_>) -> Result<Values, SuiteError> {
         let key = Word { text: key.get_ref().as_ref().to_owned(), span: key.span() };
-        let values = self.words(value)?;
-        for (index, word) in values.iter().enumerate() {
-            if values[..index].iter().any(|earlier| earlier.text == word.text) {
+        let words = self.words(value)?;
+        for (index, word) in words.iter().enumerate() {
+            if words[..index].iter().any(|earlier| earlier.text == word.text) {
                 return Err(self.wrong(word.span.clone(), format!("{} has {} twice", key.text, word.text)));
             }
         }
+        let values = match given_often(&key.text) {
+            true => vec![words],
+            false => words.into_iter().map(|word| vec![word]).collect(),
+        };
         Ok(Values { key, values })
     }
 

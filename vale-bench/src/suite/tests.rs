@@ -59,6 +59,21 @@ fn lists_are_multiplied_out_and_defaults_hold_unless_told_otherwise() {
 }
 
 #[test]
+fn ports_are_given_together() {
+    let jobs =
+        expand("[[run]]\nscenario = \"p2p\"\nport = [\"eth0\", \"dpdk:a,b=c\"]\nsize = [64, 128]").unwrap();
+    assert_eq!(jobs.len(), 2);
+    for job in &jobs {
+        assert_eq!(
+            (job.dataplane.as_str(), &job.bench.port[..]),
+            ("ports", &["eth0".into(), "dpdk:a,b=c".into()][..])
+        );
+    }
+    let said = refused("[[run]]\nscenario = \"p2p\"\nport = [\"eth0\", \"eth0\"]");
+    assert!(said.contains("line 3, column 17: port has eth0 twice"), "{said}");
+}
+
+#[test]
 fn mistakes_are_told_with_their_place_and_what_was_meant() {
     for (text, sentence) in [
         (
