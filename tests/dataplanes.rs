@@ -95,6 +95,47 @@ fn testpmd_between_guests_with_dpdk_and_without() {
     bench.leaves_nothing_behind();
 }
 
+/// Flows took several queues, and of each queue the frames came in order.
+fn holds_with_queues(kept: &Kept, dataplane: &str, queues: &str, ports: &[(&str, &str)]) {
+    holds(kept, dataplane, &[&[("queues", queues)], ports].concat());
+    let ports = kept.trial().ports.iter();
+    let streams: Vec<_> =
+        ports.filter_map(|port| port.roles.rx.as_ref()).flat_map(|rx| &rx.streams).collect();
+    let taken = streams.iter().filter(|stream| stream.received_frames > 0).count();
+    assert_eq!(taken.to_string(), queues, "{streams:?}");
+    for stream in streams {
+        assert_eq!((stream.reordered_frames, stream.duplicate_frames), (0, 0), "{stream:?}");
+    }
+}
+
+#[test]
+fn ports_of_the_host_with_several_queues() {
+    let Some(bench) = with_dpdk(Bench::alone()) else { return };
+    let kept = bench.measure_within("p2p --dataplane testpmd --queues 3 --flows 64", SWITCH_DEADLINE);
+    holds_with_queues(&kept, "testpmd", "3", &[("host_port", "3 queues")]);
+    if ovs::find().is_some() {
+        let kept = bench.measure_within("p2p --dataplane ovs-dpdk --queues 2 --flows 64", SWITCH_DEADLINE);
+        holds_with_queues(&kept, "ovs-dpdk", "2", &[("host_port", "2 queues")]);
+    }
+    bench.run("p2p --dataplane testpmd --queues 2").exits(2).says("--queues 2 takes --flows");
+    bench.run("p2p --queues 2 --flows 2").exits(2).says("--queues");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn guests_with_several_queues() {
+    let Some(bench) = Bench::with_guests().and_then(with_dpdk) else { return };
+    let line = "v2v --accel tcg --dataplane testpmd --duration 1 --queues 2 --flows 16";
+    let kept = bench.measure_within(line, GUESTS_DEADLINE);
+    holds_with_queues(&kept, "testpmd", "2", &[("guest_port", "2 queues")]);
+    let by_kernel = format!("{line} --guest-driver packet");
+    bench.run(&by_kernel).exits(2).says("--queues 2 takes --guest-cpus 2");
+    bench.run(&format!("{line} --guest-driver xdp")).exits(2).says("AF_XDP in guests takes one queue");
+    let kept = bench.measure_within(&format!("{by_kernel} --guest-cpus 2"), GUESTS_DEADLINE);
+    holds(&kept, "testpmd", &[("queues", "2")]);
+    bench.leaves_nothing_behind();
+}
+
 #[test]
 fn a_switch_as_client_finds_guests_that_listen() {
     let Some(bench) = Bench::with_guests().and_then(with_dpdk) else { return };

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// Huge pages of 2 MiB that are reserved: two ports take about 40 MiB.
 const HUGE_PAGES: u64 = 32;
+/// And for each further queue of a port, both ways: two rings' worth of frames.
+const HUGE_PAGES_A_QUEUE: u64 = 3;
 /// Leaves a device's registers to whoever opens it, and needs no IOMMU.
 const DRIVER: &str = "uio_pci_generic";
 const DEVICES: &str = "/sys/bus/pci/devices";
@@ -44,7 +46,13 @@ impl Devices {
                 self.unclaimed.len()
             ));
         };
-        self.unclaimed.swap_remove(found).start(name).map_err(|e| crate::agent::sentence(&e))
+        let device = self.unclaimed.swap_remove(found);
+        let more = HUGE_PAGES_A_QUEUE * u64::from(device.queues().saturating_sub(1));
+        if more > 0 {
+            let pages = HUGE_PAGES / 2 + more;
+            crate::memory::reserve(pages).map_err(|e| format!("no huge pages for {name}'s queues: {e}"))?;
+        }
+        device.start(name).map_err(|e| crate::agent::sentence(&e))
     }
 }
 

@@ -32,6 +32,7 @@ pub mod meter;
 pub mod pace;
 pub mod port;
 pub mod ports;
+pub mod queues;
 pub mod random;
 pub mod roles;
 pub mod seq;

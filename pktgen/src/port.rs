@@ -57,6 +57,9 @@ pub struct PortInfo {
     pub max_frame: u16,
     /// One past the largest [`TxFrame::key`]; 0 where keys are `None`.
     pub keys: u32,
+    /// Queues that it sends by, each with a ring: a frame goes through the one that [`queue_of`](crate::queues::queue_of)
+    /// says, so that the frames of a flow keep their order.
+    pub queues: u16,
     /// The port's own address, where it has one.
     pub mac: Option<[u8; 6]>,
 }

@@ -6,6 +6,7 @@
 //! stepped.
 
 pub mod fwd;
+mod numbers;
 pub mod ping;
 pub mod pong;
 pub mod rx;

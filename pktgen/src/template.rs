@@ -254,7 +254,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn port(max_frame: u16) -> PortInfo {
-        PortInfo { name: "p".into(), driver: "mem", tx_slots: 8, rx_slots: 8, max_frame, keys: 8, mac: None }
+        PortInfo {
+            name: "p".into(),
+            driver: "mem",
+            tx_slots: 8,
+            rx_slots: 8,
+            max_frame,
+            keys: 8,
+            queues: 1,
+            mac: None,
+        }
     }
 
     fn addressing(flows: u32, src_port: u16) -> Addressing {

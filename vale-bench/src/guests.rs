@@ -349,7 +349,7 @@ fn numa_node(node: Option<u32>) -> Result<Option<u32>, Fail> {
     let with_memory = fs::read_to_string("/sys/devices/system/node/has_memory")
         .map_err(|e| Fail::host(format!("this host's kernel tells of no NUMA nodes: {e}")))?;
     let nodes = parse_cpus(with_memory.trim()).map_err(Fail::host)?;
-    match nodes.iter().any(|&known| known == number) {
+    match nodes.contains(&number) {
         true => Ok(node),
         false => {
             let sentence =

@@ -29,6 +29,7 @@ impl CsbIo {
             rx_slots: rx.map_or(0, |r| r.num_slots()),
             max_frame: tx.map_or(0, |r| r.buf_size().min(u16::MAX.into()) as u16),
             keys: tx.map_or(0, |r| r.num_bufs()),
+            queues: 1,
             mac,
         };
         CsbIo { port, info, fragments: None }

@@ -12,7 +12,11 @@
 //! dropped. Frames are written into and read from the mbufs' own data. Packets that arrive in several segments
 //! (mergeable buffers, jumbo frames) are lent segment by segment.
 //!
-//! Deliberately absent: several queues a port, offloads, secondary processes.
+//! A virtio device is used with all the queues that it was made with (eight at most), by the port's one thread: each
+//! flow goes through one of them, so that its frames keep their order, while those of different flows may pass each
+//! other. Of any other device one queue is used in each direction.
+//!
+//! Deliberately absent: a thread for each queue, offloads, secondary processes.
 
 #[cfg(not(feature = "dpdk"))]
 mod absent;
@@ -22,6 +26,8 @@ mod device;
 mod eal;
 #[cfg(feature = "dpdk")]
 mod io;
+#[cfg(feature = "dpdk")]
+mod lanes;
 #[cfg(feature = "dpdk")]
 #[allow(unsafe_code)]
 mod library;
@@ -141,8 +147,15 @@ pub struct DpdkFacts {
     pub device: String,
     /// Where the frames' memory lies.
     pub pages: Pages,
+    /// Queues in each direction.
+    #[serde(default = "one")]
+    pub queues: u16,
     /// Of a virtio port, what it and the device agreed on.
     pub virtio: Option<VirtioFeatures>,
+}
+
+fn one() -> u16 {
+    1
 }
 
 impl std::fmt::Display for DpdkFacts {
@@ -153,6 +166,9 @@ impl std::fmt::Display for DpdkFacts {
             write!(f, " on {}", self.device)?;
         }
         write!(f, ", {}", self.version)?;
+        if self.queues > 1 {
+            write!(f, ", {} queues", self.queues)?;
+        }
         if let Some(virtio) = self.virtio {
             let rings = if virtio.packed { "packed rings" } else { "split rings" };
             let buffers = if virtio.mergeable { ", mergeable buffers" } else { "" };

@@ -106,6 +106,7 @@ impl KernelIo {
             } else {
                 fragments.as_ref().map_or_else(|| first.map_or(0, |r| r.num_bufs()), |_| 1)
             },
+            queues: 1,
             mac,
         };
         let known = tx.iter().map(|ring| vec![0; ring.num_slots() as usize].into()).collect();

@@ -29,6 +29,7 @@ impl LoopPort {
             rx_slots: slots,
             max_frame,
             keys: slots,
+            queues: 1,
             mac: None,
         };
         let bytes = vec![0; slots as usize * usize::from(max_frame)].into();

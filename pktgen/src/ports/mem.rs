@@ -97,6 +97,7 @@ pub fn pair(slots: u32, max_frame: u16) -> (MemPort, MemPort) {
             rx_slots: slots,
             max_frame,
             keys: slots,
+            queues: 1,
             mac: None,
         },
         tx: tx.clone(),

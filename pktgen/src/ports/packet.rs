@@ -163,6 +163,7 @@ impl PacketPort {
             rx_slots: slots as u32,
             max_frame: max_frame as u16,
             keys: slots as u32,
+            queues: 1,
             mac: Some(mac),
         };
         let (unsent, drops) = (false, Drops::default());

@@ -129,6 +129,7 @@ impl XdpPort {
                 rx_slots: slots,
                 max_frame: max_frame as u16,
                 keys: slots,
+                queues: 1,
                 mac: Some(mac),
             },
             facts: XdpFacts { in_driver: program.place == Place::Driver, zero_copy },

@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 use super::Span;
+use super::numbers::Numbers;
 use crate::Error;
 use crate::clock::{Clock, Monotonic};
 use crate::counters::Snapshot;
-use crate::frame::{FCS, Kind, mark_word, stamp};
+use crate::frame::{FCS, stamp};
 use crate::pace::Pacer;
 use crate::port::{Port, PortError, PortInfo};
+use crate::queues::MAX_QUEUES;
 use crate::random::{Chooser, Random};
 use crate::spec::{Replay, Sizes, TxReport, TxSpec};
 use crate::template::{Contents, Templates, check_count};
@@ -32,7 +34,7 @@ const FLOWS: u64 = 3;
 #[derive(Debug)]
 pub struct Tx<C = Monotonic> {
     clock: C,
-    stream: u16,
+    numbers: Numbers,
     burst: u32,
     /// Frames still to send.
     left: u64,
@@ -45,7 +47,6 @@ pub struct Tx<C = Monotonic> {
     cycle: Vec<u16>,
     order: Chooser,
     at: Cursor,
-    seq: u64,
     bytes: u64,
     full: u64,
     unsent: u64,
@@ -127,7 +128,7 @@ impl<C: Clock> Tx<C> {
         };
         Ok(Self {
             clock,
-            stream: spec.stream,
+            numbers: Numbers::new(spec.stream, &templates, if replay.is_none() { port.queues } else { 1 }),
             burst: spec.burst,
             left: spec.count.unwrap_or(u64::MAX),
             order: Chooser::new(traffic.order, templates.flows(), Random::new(traffic.seed, FLOWS))?,
@@ -137,7 +138,6 @@ impl<C: Clock> Tx<C> {
             pacer: pacer.map(|pacer| pacer.recording(spec.burst)),
             cycle,
             at: Cursor::default(),
-            seq: 0,
             bytes: 0,
             full: 0,
             unsent: 0,
@@ -158,7 +158,7 @@ impl<C: Clock> Tx<C> {
     /// Numbers its frames from `seq` on.
     #[cfg(test)]
     pub(crate) fn starting_at(mut self, seq: u64) -> Self {
-        self.seq = seq;
+        self.numbers = self.numbers.starting_at(seq);
         self
     }
 
@@ -213,12 +213,11 @@ impl<C: Clock> Tx<C> {
             }
             return Ok(0);
         }
-        // A batch has one upper half of the sequence number. It is in the templates as they lie in the buffers.
-        let low = self.seq & u64::from(u32::MAX);
-        if low == 0 && self.seq > 0 {
+        // A batch has one upper half of its numbers. It is in the templates as they lie in the buffers.
+        if self.numbers.turned() {
             self.contents.forget();
         }
-        let most = u64::from(self.burst).min(self.left).min((1 << 32) - low) as u32;
+        let most = u64::from(self.burst).min(self.left).min(self.numbers.room()) as u32;
         let uniform = self.pacer.is_none() && self.cycle.len() == 1 && self.templates.flows() == 1;
         let sent = if uniform {
             self.send_uniform(port, now_ns, most)?
@@ -228,26 +227,26 @@ impl<C: Clock> Tx<C> {
         self.full += u64::from(self.blocked);
         if sent > 0 {
             self.left -= u64::from(sent);
-            self.seq += u64::from(sent);
             self.span.extend(now_ns);
         }
         Ok(sent)
     }
 
-    /// The mark word of the next batch; 0 without marks.
-    fn word(&self) -> u64 {
-        if self.marked { mark_word(Kind::Data, self.stream, self.seq) } else { 0 }
+    /// The mark words of the next batch, by sequence; 0 without marks.
+    fn words(&self) -> [u64; MAX_QUEUES] {
+        if self.marked { self.numbers.words() } else { [0; MAX_QUEUES] }
     }
 
     /// One size, one flow, no schedule.
     fn send_uniform<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
         let marked = self.marked;
-        let word = self.word();
-        let Self { templates, contents, seq, .. } = self;
+        let (sequence, words) = (self.numbers.of(0), self.words());
+        let word = words[sequence];
+        let Self { templates, contents, numbers, .. } = self;
         let len = templates.len(0);
         let mut view = contents.view();
         let tag = view.tag(templates.id(0, 0));
-        let mut low = *seq as u32;
+        let mut low = numbers.low(sequence);
         if !marked {
             let sent = port.tx_alike(most, tag, |frame| {
                 if frame.swapped {
@@ -257,6 +256,7 @@ impl<C: Clock> Tx<C> {
                 let done = held || view.write(templates, (0, 0), word, frame.key, frame.buf);
                 if done { len } else { 0 }
             })?;
+            numbers.advance(sequence, sent);
             self.bytes += u64::from(sent) * u64::from(len + FCS);
             self.blocked = sent < most;
             return Ok(sent);
@@ -273,6 +273,7 @@ impl<C: Clock> Tx<C> {
             low = low.wrapping_add(1);
             len
         })?;
+        numbers.advance(sequence, sent);
         self.bytes += u64::from(sent) * u64::from(len + FCS);
         self.blocked = sent < most;
         Ok(sent)
@@ -280,10 +281,9 @@ impl<C: Clock> Tx<C> {
 
     fn send_mixed<P: Port>(&mut self, port: &mut P, now_ns: u64, most: u32) -> Result<u32, PortError> {
         let marked = self.marked;
-        let word = self.word();
-        let Self { templates, contents, seq, cycle, order, at, bytes, .. } = self;
+        let words = self.words();
+        let Self { templates, contents, numbers, cycle, order, at, bytes, .. } = self;
         let mut view = contents.view();
-        let mut low = *seq as u32;
         let mut pace = self.pacer.as_mut().map(|pacer| pacer.batch(now_ns));
         let sent = port.tx_batch(most, |frame| {
             if pace.as_ref().is_some_and(|pace| !pace.due()) {
@@ -294,15 +294,17 @@ impl<C: Clock> Tx<C> {
             }
             let (size, flow) = (usize::from(cycle[at.cycle]), at.flow);
             let tag = view.tag(templates.id(size, flow));
-            if !view.holds(frame.key, tag) && !view.write(templates, (size, flow), word, frame.key, frame.buf)
+            let sequence = numbers.of(flow);
+            if !view.holds(frame.key, tag)
+                && !view.write(templates, (size, flow), words[sequence], frame.key, frame.buf)
             {
                 return 0;
             }
             if marked {
                 let Some(head) = frame.buf.first_chunk_mut() else { return 0 };
-                stamp(head, now_ns, low);
-                low = low.wrapping_add(1);
+                stamp(head, now_ns, numbers.low(sequence));
             }
+            numbers.advance(sequence, 1);
             if let Some(pace) = &mut pace {
                 pace.leave(size);
             }
@@ -336,7 +338,7 @@ impl<C: Clock> Tx<C> {
     /// Adds this role's part to a port's counters.
     #[inline]
     pub fn add_to(&self, total: &mut Snapshot) {
-        total.tx_frames += self.seq;
+        total.tx_frames += self.numbers.total();
         total.tx_bytes += self.bytes;
         total.tx_full += self.full;
     }
@@ -344,7 +346,7 @@ impl<C: Clock> Tx<C> {
     /// What was done so far.
     pub fn report(&self) -> TxReport {
         TxReport {
-            sent: self.seq,
+            sent: self.numbers.total(),
             bytes: self.bytes,
             full: self.full,
             unsent: self.unsent,

@@ -19,6 +19,12 @@ pub struct VhostArgs {
     /// Descriptors of each virtio ring, a power of two [default: 1024, the most QEMU has]
     #[arg(long, value_name = "N", value_parser = queue_size)]
     pub queue_size: Option<u16>,
+    /// Queues of each port in either direction; a flow goes through one of them, so --flows has to be larger
+    ///
+    /// One thread serves all queues of a port. Frames are numbered for each queue, since those of different queues may
+    /// pass each other.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    pub queues: Option<u16>,
     /// Which of the two the switch is on its sockets [default: server, except where it can only be a client]
     #[arg(long, value_enum, value_name = "ROLE")]
     pub vhost_role: Option<RoleChoice>,
@@ -30,11 +36,12 @@ pub struct VhostArgs {
 impl VhostArgs {
     /// Options that were given, as they are typed.
     pub(super) fn given(&self) -> Vec<&'static str> {
-        let VhostArgs { ring, mrg_rxbuf, queue_size, vhost_role, ovs_flows } = self;
+        let VhostArgs { ring, mrg_rxbuf, queue_size, queues, vhost_role, ovs_flows } = self;
         let all = [
             ring.map(|_| "--ring"),
             mrg_rxbuf.map(|_| "--mrg-rxbuf"),
             queue_size.map(|_| "--queue-size"),
+            queues.map(|_| "--queues"),
             vhost_role.map(|_| "--vhost-role"),
             ovs_flows.map(|_| "--ovs-flows"),
         ];

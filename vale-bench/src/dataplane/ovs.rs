@@ -51,7 +51,15 @@ impl Dataplane for OvsDpdk {
     }
 
     fn options(&self) -> &'static [&'static str] {
-        &["--ring", "--mrg-rxbuf", "--queue-size", "--guest-driver", "--guest-driver dpdk", "--ovs-flows"]
+        &[
+            "--ring",
+            "--mrg-rxbuf",
+            "--queue-size",
+            "--queues",
+            "--guest-driver",
+            "--guest-driver dpdk",
+            "--ovs-flows",
+        ]
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {

@@ -210,6 +210,7 @@ fn run_values(wiring: &Wiring<'_>, folder: &Path) -> Values {
         ("role", if client { "client" } else { "server" }.to_owned()),
         ("client", u8::from(client).to_string()),
         ("queue_size", wiring.virtio.queue_size.to_string()),
+        ("queues", wiring.virtio.queues.to_string()),
         ("ports", wiring.ports.len().to_string()),
     ])
 }

@@ -113,11 +113,14 @@ fn argv(wiring: &Wiring<'_>, pairs: &[(usize, usize)]) -> Result<Vec<OsString>, 
     for (number, &port) in pairs.iter().flat_map(|(a, b)| [a, b]).enumerate() {
         let mut device = OsString::from(format!("net_vhost{number},iface="));
         device.push(&wiring.ports[port].socket);
-        device.push(format!(",queues=1,client={}", u8::from(!wiring.listens())));
+        let queues = wiring.virtio.queues;
+        device.push(format!(",queues={queues},client={}", u8::from(!wiring.listens())));
         argv.extend(["--vdev".into(), device]);
     }
     let own = ["--", "-i", "--auto-start", "--forward-mode=io", "--nb-cores=1", "--total-num-mbufs=16384"];
     argv.extend(own.map(OsString::from));
+    let queues = wiring.virtio.queues;
+    argv.extend([format!("--rxq={queues}"), format!("--txq={queues}")].map(OsString::from));
     Ok(argv)
 }
 

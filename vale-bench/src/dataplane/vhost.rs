@@ -25,8 +25,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Options of every vhost-user dataplane.
-pub(super) const OPTIONS: &[&str] =
-    &["--ring", "--mrg-rxbuf", "--queue-size", "--vhost-role", "--guest-driver", "--guest-driver dpdk"];
+pub(super) const OPTIONS: &[&str] = &[
+    "--ring",
+    "--mrg-rxbuf",
+    "--queue-size",
+    "--queues",
+    "--vhost-role",
+    "--guest-driver",
+    "--guest-driver dpdk",
+];
 
 /// Largest frame with FCS that fits a virtio buffer of an interface whose MTU is 1500.
 const MAX_FRAME: u16 = 1518;
@@ -37,13 +44,15 @@ pub(super) struct Virtio {
     pub(super) ring: RingChoice,
     pub(super) mrg_rxbuf: bool,
     pub(super) queue_size: u16,
+    /// Queues in each direction.
+    pub(super) queues: u16,
     pub(super) role: RoleChoice,
     pub(super) driver: Driver,
 }
 
 impl Virtio {
     /// As the command line says; `role` unless it does.
-    pub(super) fn of(setting: &Setting<'_>, role: RoleChoice) -> Virtio {
+    pub(super) fn of(setting: &Setting<'_>, role: RoleChoice) -> Result<Virtio, Fail> {
         let options = &setting.bench.vhost;
         let driver = driven::on_vhost_user(setting.vm);
         // At their best, and what works: the kernel's driver (6.1) on packed rings saw frames twice.
@@ -51,13 +60,27 @@ impl Virtio {
             Driver::Dpdk => (RingChoice::Packed, false),
             _ => (RingChoice::Split, true),
         };
-        Virtio {
+        let queues = options.queues.unwrap_or(1);
+        let cpus = setting.vm.map_or(0, |vm| vm.guest_cpus);
+        match driver {
+            _ if queues == 1 || setting.topology.vms() == 0 => {}
+            Driver::Xdp => return Err(Fail::usage("AF_XDP in guests takes one queue, and --queues more")),
+            Driver::Packet if cpus < queues => {
+                return Err(Fail::usage(format!(
+                    "a guest's kernel uses no more queues than it has processors: --queues {queues} takes --guest-cpus \
+                     {queues}, or --guest-driver dpdk"
+                )));
+            }
+            _ => {}
+        }
+        Ok(Virtio {
             ring: options.ring.unwrap_or(ring),
             mrg_rxbuf: options.mrg_rxbuf.map_or(mrg_rxbuf, bool::from),
             queue_size: options.queue_size.unwrap_or(1024),
+            queues,
             role: options.vhost_role.unwrap_or(role),
             driver,
-        }
+        })
     }
 
     /// A guest's interface on `socket`.
@@ -66,7 +89,7 @@ impl Virtio {
         let model = VirtioNet {
             packed: Some(self.ring == RingChoice::Packed),
             mrg_rxbuf: Some(self.mrg_rxbuf),
-            queue_pairs: None,
+            queue_pairs: (self.queues > 1).then_some(self.queues),
             rx_queue_size: Some(self.queue_size),
             tx_queue_size: Some(self.queue_size),
             // QEMU as distributions build it crashes when the kernel's driver uses MSI-X over vhost-user.
@@ -83,9 +106,10 @@ impl Virtio {
         let device = DEVICES.fetch_add(1, Ordering::Relaxed);
         let [a, b, c, d, e, f] = port.mac;
         let arguments = format!(
-            "net_virtio_user{device},path={},mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x},queues=1,\
+            "net_virtio_user{device},path={},mac={a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x},queues={},\
              queue_size={},packed_vq={},mrg_rxbuf={},server={}",
             socket.display(),
+            self.queues,
             self.queue_size,
             u8::from(self.ring == RingChoice::Packed),
             u8::from(self.mrg_rxbuf),
@@ -102,6 +126,7 @@ impl Virtio {
             ("ring", ring.into()),
             ("mrg_rxbuf", if self.mrg_rxbuf { "on" } else { "off" }.into()),
             ("queue_size", self.queue_size.to_string()),
+            ("queues", self.queues.to_string()),
             ("vhost_role", role.into()),
         ]
     }
@@ -182,7 +207,7 @@ pub(super) fn bring_up(
     role: RoleChoice,
     start: Start<'_>,
 ) -> Result<Lab, Fail> {
-    let virtio = Virtio::of(setting, role);
+    let virtio = Virtio::of(setting, role)?;
     let ports = ports(setting.topology, name);
     let socket = |number: usize| setting.run_dir.join(format!("{}-{number}.sock", file_name(name)));
     let switch_port =

@@ -4,7 +4,7 @@
 //! lies in memory and is for reading: on it are the agent (this very program, with the loader and the libraries that
 //! it was built with, since the guest's own may be older), a script that starts it, and what cloud-init has to know to
 //! run that script. An image without cloud-init can run the script by itself ([`start`]), or have it run over ssh
-//! ([`super::ssh`]): the disk then has another label, and cloud-init in the image does what it does without us.
+//! (`ssh`): the disk then has another label, and cloud-init in the image does what it does without us.
 //!
 //! Deliberately absent: what is asked of the agent, which is the same as in any guest.
 

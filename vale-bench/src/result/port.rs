@@ -35,7 +35,7 @@ pub struct TxCounts {
 /// One stream as its receiver saw it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StreamCounts {
-    /// Stream id, which names its sender.
+    /// Stream id: the sender's number, and 256 more for each queue of its port that the frames were sent by.
     pub stream: u16,
     /// Frames received, duplicates included.
     pub received_frames: u64,

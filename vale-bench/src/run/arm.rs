@@ -116,6 +116,13 @@ impl Arm {
         let methods = goals::methods(&job.bench.search)?;
         searches::check(&job.bench, &methods)?;
         let load = Load::from_args(&job.bench.load, topology.vms() > 0)?;
+        if let (Some(queues @ 2..), 1) = (job.bench.vhost.queues, load.flows(job.bench.flows))
+            && job.bench.load.pcap.is_none()
+        {
+            return Err(Fail::usage(format!(
+                "a flow goes through one queue, and there is one flow: --queues {queues} takes --flows, as in --flows 64"
+            )));
+        }
         let sizes = load.sizes().map_or_else(|| job.bench.size.clone(), |file| vec![file]);
         check_frame_size(&sizes, Some(MAX_FRAME)).map_err(Fail::usage)?;
         let cell = |size: SizeSpec| Cell {

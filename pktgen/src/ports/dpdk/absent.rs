@@ -36,6 +36,12 @@ impl Device {
         match self.0 {}
     }
 
+    /// Its queues.
+    #[must_use]
+    pub fn queues(&self) -> u16 {
+        match self.0 {}
+    }
+
     /// Starts it.
     pub fn start(self, _name: &str) -> Result<DpdkPort, DpdkError> {
         match self.0 {}

@@ -61,6 +61,12 @@ impl Device {
         self.raw.mac
     }
 
+    /// Queues that it will be started with, in each direction.
+    #[must_use]
+    pub fn queues(&self) -> u16 {
+        self.raw.queues
+    }
+
     /// Starts it and waits for its link. `name` is what messages call the port.
     pub fn start(mut self, name: &str) -> Result<DpdkPort, DpdkError> {
         let slots = slots(&self.arguments);
@@ -82,6 +88,7 @@ impl Device {
             rx_slots: self.raw.rx_slots,
             max_frame: self.raw.max_frame.min(u16::MAX.into()) as u16,
             keys: self.raw.tx_mbufs,
+            queues: self.raw.queues,
             mac: Some(self.raw.mac),
         };
         let facts = DpdkFacts {
@@ -89,6 +96,7 @@ impl Device {
             driver: self.raw.driver(),
             device: self.raw.device(),
             pages: self.eal.pages,
+            queues: self.raw.queues,
             virtio: self.features.map(VirtioFeatures::new),
         };
         Ok(DpdkPort::new(self, info, facts))

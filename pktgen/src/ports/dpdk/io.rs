@@ -1,6 +1,7 @@
 //! Frames in and out of a started port.
 
 use super::device::{Device, VIRTIO_USER};
+use super::lanes::Lanes;
 use super::library::{Frame, Mbuf};
 use super::{DpdkError, DpdkFacts};
 use crate::port::{Interest, Port, PortError, PortInfo, RxFrame, TxFrame};
@@ -8,7 +9,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 /// Most mbufs in hand at a time: what a burst of DPDK's own programs is, twice.
-const BURST: usize = 64;
+pub(super) const BURST: usize = 64;
 /// Looks in vain after which the link is looked at: about a millisecond's worth.
 const VAIN_LOOKS: u32 = 1 << 14;
 /// How often a port that waits looks at its link.
@@ -26,7 +27,11 @@ pub struct DpdkPort {
     info: PortInfo,
     facts: DpdkFacts,
     tx: Outgoing,
+    /// Where there are several queues, what waits for each of them.
+    lanes: Lanes,
     rx: Incoming,
+    /// The queue to receive from next.
+    rx_queue: u16,
     /// Looks in vain since the last fruitful one.
     vain: u32,
     link_seen: Instant,
@@ -68,7 +73,8 @@ impl DpdkPort {
             held: 0,
         };
         let rx = Incoming { mbufs: [std::ptr::null_mut(); BURST], frames: [Frame::NONE; BURST] };
-        DpdkPort { device, info, facts, tx, rx, vain: 0, link_seen: Instant::now() }
+        let lanes = Lanes::new(device.raw.queues);
+        DpdkPort { device, info, facts, tx, lanes, rx, rx_queue: 0, vain: 0, link_seen: Instant::now() }
     }
 
     /// Opens the device with these arguments, for which it waits as [`Device::attach`] does. `name` is what messages
@@ -87,11 +93,23 @@ impl DpdkPort {
         &self.facts
     }
 
-    /// Offers the ring what is written; afterwards `from..to` is what it did not take.
+    /// Whether something is written that no ring took.
+    #[inline(always)]
+    fn waits(&self) -> bool {
+        self.tx.from < self.tx.to || self.lanes.waits()
+    }
+
+    /// Offers the rings what is written; afterwards `from..to`, or the lanes, have what they did not take.
     #[inline(always)]
     fn flush(&mut self) {
+        let (library, raw) = (self.device.eal.library, &self.device.raw);
         let Outgoing { mbufs, frames, from, to, held } = &mut self.tx;
-        *from += self.device.eal.library.tx(&self.device.raw, &mut mbufs[*from..*to], &frames[*from..*to]);
+        if self.lanes.are_used() {
+            self.lanes.flush(library, raw, &mbufs[*from..*to], &frames[*from..*to]);
+            *from = *to;
+        } else {
+            *from += library.tx(raw, 0, &mut mbufs[*from..*to], &frames[*from..*to]);
+        }
         if *from == *to {
             // Empty ones move to the front.
             mbufs.copy_within(*to..*held, 0);
@@ -139,11 +157,11 @@ impl Port for DpdkPort {
     fn tx_batch<F: FnMut(TxFrame<'_>) -> u16>(&mut self, max: u32, mut fill: F) -> Result<u32, PortError> {
         let max = max as usize;
         let room = usize::from(self.info.max_frame);
-        if self.tx.from < self.tx.to {
+        if self.waits() {
             self.flush();
         }
         let mut total = 0;
-        while total < max && self.tx.from == self.tx.to {
+        while total < max && !self.waits() {
             let Outgoing { mbufs, frames, to, held, .. } = &mut self.tx;
             let wanted = BURST.min(max - total);
             if *held < wanted {
@@ -187,15 +205,18 @@ impl Port for DpdkPort {
     #[inline]
     fn rx_batch<F: FnMut(RxFrame<'_>)>(&mut self, max: u32, mut sink: F) -> Result<u32, PortError> {
         // Whoever waits for answers to what the ring did not take would wait for ever.
-        if self.tx.from < self.tx.to {
+        if self.waits() {
             self.flush();
         }
         let library = self.device.eal.library;
+        let queues = self.device.raw.queues;
         let Incoming { mbufs, frames } = &mut self.rx;
-        let mut total = 0;
+        let (mut total, mut exhausted) = (0, 0);
         while total < max {
             let wanted = BURST.min((max - total) as usize);
-            let got = library.rx(&self.device.raw, &mut mbufs[..wanted], &mut frames[..wanted]);
+            let queue = self.rx_queue;
+            self.rx_queue = if queue + 1 < queues { queue + 1 } else { 0 };
+            let got = library.rx(&self.device.raw, queue, &mut mbufs[..wanted], &mut frames[..wanted]);
             for (frame, &mbuf) in frames.iter().zip(mbufs.iter()).take(got) {
                 // SAFETY: the mbuf is held until it is freed below (rule 2), and the slice ends with the call.
                 #[allow(unsafe_code)]
@@ -207,7 +228,8 @@ impl Port for DpdkPort {
             }
             library.free(&mut mbufs[..got]);
             total += got as u32;
-            if got < wanted {
+            exhausted = if got < wanted { exhausted + 1 } else { 0 };
+            if exhausted == queues {
                 break;
             }
         }
@@ -222,7 +244,7 @@ impl Port for DpdkPort {
     /// What the ring did not take, and what its driver says of the rest; virtio's does not say.
     fn tx_pending(&mut self) -> Result<u32, PortError> {
         self.flush();
-        let waiting = (self.tx.to - self.tx.from) as u32;
+        let waiting = (self.tx.to - self.tx.from + self.lanes.waiting()) as u32;
         Ok(waiting + self.device.eal.library.tx_pending(&self.device.raw).unwrap_or(0))
     }
 
@@ -258,7 +280,9 @@ fn rest(
 impl Drop for DpdkPort {
     fn drop(&mut self) {
         // Pools are freed with the device; what the ring holds is the driver's to give back.
-        self.device.eal.library.free(&mut self.tx.mbufs[self.tx.from..self.tx.held]);
+        let library = self.device.eal.library;
+        self.lanes.free(library);
+        library.free(&mut self.tx.mbufs[self.tx.from..self.tx.held]);
         self.tx.held = self.tx.from;
     }
 }

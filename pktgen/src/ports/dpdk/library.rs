@@ -55,9 +55,11 @@ pub(super) struct RawPort {
     pub(super) max_frame: u32,
     port: u16,
     pub(super) mac: [u8; 6],
+    pub(super) queues: u16,
+    unused: [u16; 3],
 }
 
-const _: () = assert!(size_of::<Frame>() == 16 && size_of::<RawPort>() == 136);
+const _: () = assert!(size_of::<Frame>() == 16 && size_of::<RawPort>() == 144);
 
 // SAFETY: the pools are names for DPDK's functions, which any thread may call with them.
 unsafe impl Send for RawPort {}
@@ -96,6 +98,8 @@ impl RawPort {
         max_frame: 0,
         port: 0,
         mac: [0; 6],
+        queues: 0,
+        unused: [0; 3],
     };
 
     pub(super) fn driver(&self) -> String {
@@ -139,12 +143,12 @@ pub(super) struct Library {
     start: unsafe extern "C" fn(*mut RawPort, u32, *mut *const c_char) -> c_int,
     link: unsafe extern "C" fn(u16) -> c_int,
     detach: unsafe extern "C" fn(*mut RawPort) -> c_int,
-    rx: unsafe extern "C" fn(u16, *mut Mbuf, *mut Frame, u16) -> u16,
+    rx: unsafe extern "C" fn(u16, u16, *mut Mbuf, *mut Frame, u16) -> u16,
     next_segment: unsafe extern "C" fn(Mbuf, *mut Frame) -> Mbuf,
     free: unsafe extern "C" fn(*mut Mbuf, u16),
     alloc: unsafe extern "C" fn(*mut u8, *mut Mbuf, *mut Frame, u16) -> u16,
-    tx: unsafe extern "C" fn(u16, *mut Mbuf, *const Frame, u16) -> u16,
-    tx_pending: unsafe extern "C" fn(u16, u32) -> c_int,
+    tx: unsafe extern "C" fn(u16, u16, *mut Mbuf, *const Frame, u16) -> u16,
+    tx_pending: unsafe extern "C" fn(u16, u16, u32) -> c_int,
 }
 
 impl Library {
@@ -233,12 +237,12 @@ impl Library {
         check(unsafe { (self.detach)(&raw mut port) }).map(|_| ())
     }
 
-    /// Receives into empty places; returns how many were filled.
+    /// Receives from a queue into empty places; returns how many were filled.
     #[inline]
-    pub(super) fn rx(&self, port: &RawPort, mbufs: &mut [Mbuf], frames: &mut [Frame]) -> usize {
+    pub(super) fn rx(&self, port: &RawPort, queue: u16, mbufs: &mut [Mbuf], frames: &mut [Frame]) -> usize {
         let n = mbufs.len().min(frames.len()) as u16;
         // SAFETY: rule 1; both have `n` places.
-        unsafe { (self.rx)(port.port, mbufs.as_mut_ptr(), frames.as_mut_ptr(), n) }.into()
+        unsafe { (self.rx)(port.port, queue, mbufs.as_mut_ptr(), frames.as_mut_ptr(), n) }.into()
     }
 
     /// The segment of a held packet after `mbuf`, with its frame.
@@ -264,18 +268,19 @@ impl Library {
         unsafe { (self.alloc)(port.tx_pool, mbufs.as_mut_ptr(), frames.as_mut_ptr(), n) > 0 }
     }
 
-    /// Sends mbufs of the lengths in `frames`; returns how many the ring took, which are no longer held.
+    /// Sends mbufs of the lengths in `frames` by a queue; returns how many the ring took, which are no longer held.
     #[inline]
-    pub(super) fn tx(&self, port: &RawPort, mbufs: &mut [Mbuf], frames: &[Frame]) -> usize {
+    pub(super) fn tx(&self, port: &RawPort, queue: u16, mbufs: &mut [Mbuf], frames: &[Frame]) -> usize {
         let n = mbufs.len().min(frames.len()) as u16;
         // SAFETY: rule 1; the caller holds these mbufs (rule 2) and forgets those that are taken.
-        unsafe { (self.tx)(port.port, mbufs.as_mut_ptr(), frames.as_ptr(), n) }.into()
+        unsafe { (self.tx)(port.port, queue, mbufs.as_mut_ptr(), frames.as_ptr(), n) }.into()
     }
 
-    /// Descriptors of the transmit ring that the device has not finished with; `None` where its driver cannot say.
+    /// Descriptors of the transmit rings that the device has not finished with; `None` where its driver cannot say.
     pub(super) fn tx_pending(&self, port: &RawPort) -> Option<u32> {
         // SAFETY: rule 1.
-        u32::try_from(unsafe { (self.tx_pending)(port.port, port.tx_slots) }).ok()
+        let of = |queue| u32::try_from(unsafe { (self.tx_pending)(port.port, queue, port.tx_slots) }).ok();
+        (0..port.queues).map(of).sum()
     }
 }
 

@@ -47,10 +47,15 @@ struct vb_port {
 	uint32_t max_frame;
 	uint16_t port;
 	uint8_t mac[6];
+	uint16_t queues;
+	uint16_t unused[3];
 };
 
+/* Most queues that are used in either direction; queues.rs has the same. */
+#define MAX_QUEUES 8
+
 _Static_assert(sizeof(struct vb_frame) == 16, "library.rs counts on it");
-_Static_assert(sizeof(struct vb_port) == 136, "library.rs counts on it");
+_Static_assert(sizeof(struct vb_port) == 144, "library.rs counts on it");
 
 /* Where each mbuf of a transmit pool keeps its number; dynamic fields are left alone by drivers and by free. */
 static int key_offset = -1;
@@ -142,6 +147,17 @@ EXPORT int vb_init(int argc, char **argv, vb_log log)
 	return key_offset < 0 ? -rte_errno : 0;
 }
 
+/* A virtio device has as many queues as whoever made it wanted to be used; an interface of a host has what it has, and
+ * one of them can take what one thread sends. */
+static uint16_t queues(const struct rte_eth_dev_info *info)
+{
+	uint16_t most = RTE_MIN(info->max_rx_queues, info->max_tx_queues);
+
+	if (strncmp(info->driver_name, "net_virtio", strlen("net_virtio")) != 0 || most < 1)
+		return 1;
+	return RTE_MIN(most, MAX_QUEUES);
+}
+
 /* Plugs the device in and finds its port. */
 EXPORT int vb_attach(const char *devargs, struct vb_port *out)
 {
@@ -164,6 +180,7 @@ EXPORT int vb_attach(const char *devargs, struct vb_port *out)
 	failed = rte_eth_dev_info_get(found, &info);
 	if (failed != 0)
 		return failed;
+	out->queues = queues(&info);
 	snprintf(out->driver, sizeof(out->driver), "%s", info.driver_name);
 	snprintf(out->device, sizeof(out->device), "%s", rte_dev_name(info.device));
 	failed = rte_eth_macaddr_get(found, &mac);
@@ -188,12 +205,12 @@ static struct rte_mempool *pool(uint16_t port, const char *kind, uint32_t mbufs,
 	return rte_pktmbuf_pool_create(name, mbufs, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, socket);
 }
 
-/* Configures and starts the port with one queue in each direction. `slots` is how long rings should be. */
+/* Configures and starts the port with its queues in each direction. `slots` is how long rings should be. */
 EXPORT int vb_start(struct vb_port *p, uint32_t slots, const char **operation)
 {
 	struct rte_eth_conf conf = { 0 };
 	struct rte_eth_dev_info info;
-	uint16_t rx = (uint16_t)slots, tx = (uint16_t)slots, mtu = 0;
+	uint16_t rx = (uint16_t)slots, tx = (uint16_t)slots, mtu = 0, queue;
 	int socket = rte_eth_dev_socket_id(p->port);
 	int failed;
 
@@ -204,26 +221,28 @@ EXPORT int vb_start(struct vb_port *p, uint32_t slots, const char **operation)
 	if (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE)
 		conf.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
 	*operation = "configure";
-	failed = rte_eth_dev_configure(p->port, 1, 1, &conf);
+	failed = rte_eth_dev_configure(p->port, p->queues, p->queues, &conf);
 	if (failed != 0)
 		return failed;
 	failed = rte_eth_dev_adjust_nb_rx_tx_desc(p->port, &rx, &tx);
 	if (failed != 0)
 		return failed;
 	*operation = "find memory for the frames of";
-	/* What a ring holds, what is in hands and caches, and as much again. */
-	p->tx_mbufs = 2u * tx + 2048;
-	p->rx_pool = pool(p->port, "rx", 2u * rx + 2048, socket);
+	/* What rings hold, what is in hands and caches, and a ring's worth more. */
+	p->tx_mbufs = (p->queues + 1u) * tx + 2048;
+	p->rx_pool = pool(p->port, "rx", (p->queues + 1u) * rx + 2048, socket);
 	p->tx_pool = pool(p->port, "tx", p->tx_mbufs, socket);
 	if (p->rx_pool == NULL || p->tx_pool == NULL)
 		return -rte_errno;
 	rte_mempool_obj_iter(p->tx_pool, number, NULL);
 	*operation = "set up the queues of";
-	failed = rte_eth_rx_queue_setup(p->port, 0, rx, socket, NULL, p->rx_pool);
-	if (failed == 0)
-		failed = rte_eth_tx_queue_setup(p->port, 0, tx, socket, NULL);
-	if (failed != 0)
-		return failed;
+	for (queue = 0; queue < p->queues; queue++) {
+		failed = rte_eth_rx_queue_setup(p->port, queue, rx, socket, NULL, p->rx_pool);
+		if (failed == 0)
+			failed = rte_eth_tx_queue_setup(p->port, queue, tx, socket, NULL);
+		if (failed != 0)
+			return failed;
+	}
 	*operation = "start";
 	failed = rte_eth_dev_start(p->port);
 	if (failed != 0)
@@ -235,7 +254,7 @@ EXPORT int vb_start(struct vb_port *p, uint32_t slots, const char **operation)
 		return failed;
 	}
 	/* Drivers may make rings shorter than asked for, and not say so. A receive ring is filled with mbufs. */
-	p->rx_slots = RTE_MIN(rte_mempool_in_use_count(p->rx_pool), rx);
+	p->rx_slots = RTE_MIN(rte_mempool_in_use_count(p->rx_pool) / p->queues, rx);
 	p->tx_slots = RTE_MIN(tx, p->rx_slots);
 	if (rte_eth_dev_get_mtu(p->port, &mtu) != 0 || mtu == 0)
 		mtu = RTE_ETHER_MTU;
@@ -271,12 +290,12 @@ EXPORT int vb_detach(struct vb_port *p)
 }
 
 /* Receives up to `max` packets and describes the first segment of each. */
-EXPORT uint16_t vb_rx(uint16_t port, struct rte_mbuf **mbufs, struct vb_frame *frames, uint16_t max)
+EXPORT uint16_t vb_rx(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, struct vb_frame *frames, uint16_t max)
 {
 	uint16_t n, i;
 
 	entered();
-	n = rte_eth_rx_burst(port, 0, mbufs, max);
+	n = rte_eth_rx_burst(port, queue, mbufs, max);
 	for (i = 0; i < n; i++) {
 		frames[i].data = rte_pktmbuf_mtod(mbufs[i], uint8_t *);
 		rte_prefetch0(frames[i].data);
@@ -320,7 +339,7 @@ EXPORT uint16_t vb_alloc(struct rte_mempool *pool, struct rte_mbuf **mbufs, stru
 }
 
 /* Sends packets whose lengths stand in `frames`; returns how many the ring took. */
-EXPORT uint16_t vb_tx(uint16_t port, struct rte_mbuf **mbufs, const struct vb_frame *frames, uint16_t n)
+EXPORT uint16_t vb_tx(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, const struct vb_frame *frames, uint16_t n)
 {
 	uint16_t i;
 
@@ -329,17 +348,17 @@ EXPORT uint16_t vb_tx(uint16_t port, struct rte_mbuf **mbufs, const struct vb_fr
 		mbufs[i]->data_len = frames[i].len;
 		mbufs[i]->pkt_len = frames[i].len;
 	}
-	return rte_eth_tx_burst(port, 0, mbufs, n);
+	return rte_eth_tx_burst(port, queue, mbufs, n);
 }
 
 /* How many of the last `slots` descriptors the device has not finished with; a negative number where the driver
  * cannot say. */
-EXPORT int vb_tx_pending(uint16_t port, uint32_t slots)
+EXPORT int vb_tx_pending(uint16_t port, uint16_t queue, uint32_t slots)
 {
 	uint32_t offset, pending = 0;
 
 	for (offset = 0; offset < slots; offset++) {
-		int status = rte_eth_tx_descriptor_status(port, 0, (uint16_t)offset);
+		int status = rte_eth_tx_descriptor_status(port, queue, (uint16_t)offset);
 
 		if (status < 0)
 			return status;

@@ -1,6 +1,8 @@
 //! Loads beyond one size and one flow in turn: popularity, arrivals, captured frames, and how well schedules are kept.
 
 use super::*;
+use crate::port::PortInfo;
+use crate::queues::queue_of;
 use std::collections::HashMap;
 
 fn sent_frames(spec: &TxSpec, frames: u32) -> Vec<Vec<u8>> {
@@ -40,6 +42,34 @@ fn popular_flows_come_often_and_every_frame_is_whole() {
     assert_eq!(frames, sent_frames(&spec, 20_000), "the same each time");
     let other = TxSpec { traffic: Traffic { seed: 4, ..spec.traffic.clone() }, ..spec.clone() };
     assert_ne!(frames, sent_frames(&other, 20_000));
+}
+
+/// Of a port with several queues, whose frames of different queues come in any order.
+#[test]
+fn frames_are_numbered_for_each_queue() {
+    let (mut a, mut b) = pair(1024, 2048);
+    let info = PortInfo { queues: 4, ..a.info().clone() };
+    let spec = TxSpec {
+        addressing: Addressing::sample(64),
+        ..tx_spec(Sizes::Cycle(vec![64, 570]), Rate::Max, 100, Some(1000))
+    };
+    let mut tx = Tx::new(&spec, &info).unwrap();
+    tx.start(0);
+    let mut next: HashMap<u16, u64> = HashMap::new();
+    while !tx.done() {
+        tx.step(&mut a, 1).unwrap();
+        b.rx_batch(1024, |frame| {
+            let mark = Mark::read(frame.data).unwrap();
+            let queue = queue_of(frame.data, 4) as u16;
+            assert_eq!(mark.stream, spec.stream + (queue << 8));
+            let next = next.entry(mark.stream).or_default();
+            assert_eq!(mark.seq, *next);
+            *next += 1;
+        })
+        .unwrap();
+    }
+    assert_eq!(tx.report().sent, 1000);
+    assert_eq!((next.len(), next.values().sum::<u64>()), (4, 1000), "{next:?}");
 }
 
 #[test]

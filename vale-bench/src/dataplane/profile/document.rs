@@ -18,8 +18,8 @@ pub(super) type Template = Spanned<String>;
 pub(super) type CommandLine = Vec<Template>;
 
 /// Variables that can be used anywhere.
-pub(super) const RUN_VARIABLES: [&str; 10] =
-    ["dir", "cpu", "cpus", "cpu_mask", "idle", "nap_us", "role", "client", "queue_size", "ports"];
+pub(super) const RUN_VARIABLES: [&str; 11] =
+    ["dir", "cpu", "cpus", "cpu_mask", "idle", "nap_us", "role", "client", "queue_size", "queues", "ports"];
 /// Variables of one port.
 pub(super) const PORT_VARIABLES: [&str; 4] = ["number", "name", "socket", "mac"];
 /// Variables of a pair of ports.
