@@ -93,7 +93,9 @@ fn key(trial: &Trial) -> (u32, usize, String, &'static str) {
 fn a_round_goes_through_every_arm_once_in_an_order_of_its_own() {
     let bench = Bench::new();
     fs::write(bench.path("s.toml"), SUITE).unwrap();
-    bench.run("suite s.toml --seed 7 --format csv").exits(0);
+    bench.run("suite s.toml --seed 7 --format csv").exits(0).says("wrote s.html");
+    let page = fs::read_to_string(bench.path("s.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Throughput"), "{}", page.len());
     let first = bench.kept("s.json");
     first.adds_up();
     assert_eq!(first.trials().len(), 36);
@@ -135,8 +137,10 @@ fn a_suite_goes_on_where_it_was_interrupted() {
     // Another text is another suite, and another result is none of it.
     fs::write(bench.path("s.toml"), SUITE.replace("150ms", "160ms")).unwrap();
     bench.run("suite s.toml").exits(2).says("as it was before it was changed; --restart begins anew");
-    bench.run(&format!("p2p {BRIEF} --out other.json")).exits(0);
+    bench.run(&format!("p2p {BRIEF} --out other.json --html page")).exits(0).says("page/index.html");
+    assert!(bench.path("page/index.html").is_file());
     bench.run("suite s.toml --out other.json").exits(2).says("holds another result");
+    bench.run("suite s.toml --out s.html").exits(2).says("the page and the document cannot both be");
     bench.leaves_nothing_behind();
 }
 

@@ -439,6 +439,9 @@ pub struct OutputArgs {
     /// Keep the result document (JSON) in this file
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Also write the result as a page, as `report` does: to this file, or to index.html in this folder
+    #[arg(long, value_name = "FILE|DIR")]
+    pub html: Option<PathBuf>,
     /// How to show the result on standard output
     #[arg(short, long, value_enum, default_value = "table", value_name = "FORMAT")]
     pub format: FormatChoice,

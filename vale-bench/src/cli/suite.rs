@@ -23,7 +23,7 @@ lists are multiplied out:
   repeat = 5
 
 Started again with the same suite and the same --out, it goes on where it was
-interrupted.")]
+interrupted. The page is beside the document, unless --html says otherwise.")]
 pub struct SuiteArgs {
     /// A file, or a suite of the program: quick (less than 3 minutes), conext19, full
     #[arg(value_name = "FILE|NAME")]

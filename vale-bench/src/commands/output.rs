@@ -1,25 +1,35 @@
-//! Where a benchmark's result goes: a file, if one was named, and standard output.
+//! Where a benchmark's result goes: a file and a page, if they were named, and standard output.
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::OutputArgs;
 use crate::exit::{Exit, Fail, FailContext};
-use crate::report::{Format, View};
-use crate::result::{OutputFile, ResultDocument};
+use crate::report::{ExportFormat, Format, Kept, Selection, View};
+use crate::result::{FileError, OutputFile, ResultDocument};
 
 /// The places of a result, found to be usable before there is one.
 #[derive(Debug)]
 pub struct Output {
     file: Option<OutputFile>,
+    page: Option<OutputFile>,
     format: Format,
+    quiet: bool,
 }
 
 impl Output {
     /// Checks that the result can be written where it is wanted. Do this before anything that takes long.
     pub fn prepare(args: &OutputArgs) -> Result<Output, Fail> {
-        let file = args.out.as_deref().map(OutputFile::prepare).transpose();
-        Ok(Output { file: file.or_exit(Exit::Usage)?, format: args.format.into() })
+        let file = args.out.as_deref().map(OutputFile::prepare).transpose().or_exit(Exit::Usage)?;
+        let page = args.html.as_deref().map(page).transpose().or_exit(Exit::Usage)?;
+        if let (Some(file), Some(page)) = (&file, &page)
+            && file.path() == page.path()
+        {
+            let sentence = format!("the page and the document cannot both be {}", page.path().display());
+            return Err(Fail::usage(sentence));
+        }
+        Ok(Output { file, page, format: args.format.into(), quiet: args.quiet })
     }
 
     /// Writes the result to its file, so far as there is one: also in the middle of a run, to keep what is done.
@@ -36,8 +46,42 @@ impl Output {
         let kept = self.keep(document);
         let source = self.file.as_ref().filter(|_| kept.is_ok()).map(|file| file.path().to_owned());
         print(|out| self.format.report().write(document, &view(source), out))?;
-        kept
+        kept.and(self.write_page(document))
     }
+
+    fn write_page(&self, document: &ResultDocument) -> Result<(), Fail> {
+        let Some(page) = &self.page else { return Ok(()) };
+        let source = self.file.as_ref().map_or(Path::new("result"), OutputFile::path);
+        let kept = Kept::name_all([(source.to_owned(), document.clone())]);
+        let mut bytes = Vec::new();
+        ExportFormat::Html.export().write(&kept, &Selection::default(), &mut bytes).map_err(Fail::failed)?;
+        page.write_bytes(&bytes)?;
+        if !self.quiet {
+            say_written(page);
+        }
+        Ok(())
+    }
+}
+
+/// The file of a page: what is named, or `index.html` in the folder that is.
+pub(super) fn page(place: &Path) -> Result<OutputFile, FileError> {
+    let folder = place.is_dir()
+        || place.as_os_str().as_encoded_bytes().ends_with(b"/")
+        || place.extension().is_none_or(|ending| ending != "html" && ending != "htm");
+    if !folder {
+        return OutputFile::prepare(place);
+    }
+    make_folder(place)?;
+    OutputFile::prepare(&place.join("index.html"))
+}
+
+pub(super) fn make_folder(place: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(place).map_err(|source| FileError::Write { path: place.into(), source })
+}
+
+/// Where a figure or a page is that somebody asked for is no result, so it does not go to standard output.
+pub(super) fn say_written(file: &OutputFile) {
+    let _ = writeln!(io::stderr(), "wrote {}", file.path().display());
 }
 
 /// Writes to standard output. False if its reader went away, as `head` does when it has enough: no failure,
@@ -75,8 +119,12 @@ mod tests {
 
     #[test]
     fn an_output_that_cannot_be_written_is_a_usage_error_before_the_run() {
-        let args =
-            |out: &str| OutputArgs { out: Some(out.into()), format: FormatChoice::Table, quiet: false };
+        let args = |out: &str| OutputArgs {
+            out: Some(out.into()),
+            html: None,
+            format: FormatChoice::Table,
+            quiet: false,
+        };
         for place in ["/nonexistent/r.json", "/dev/null", "/"] {
             let fail = Output::prepare(&args(place)).unwrap_err();
             assert_eq!(fail.exit(), Exit::Usage, "{place}");

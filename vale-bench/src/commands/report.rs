@@ -1,9 +1,8 @@
 //! `report`: kept results as a page, as text for people and machines, and as figures.
 
-use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::output::{make_folder, page, say_written};
 use super::print;
 use crate::cli::{ReportArgs, RowsChoice};
 use crate::exit::{Exit, Fail, FailContext};
@@ -85,22 +84,6 @@ fn text(results: &[Kept], selection: &Selection, format: ExportFormat, place: &P
     write(&file, &bytes)
 }
 
-/// The file of a page: what is named, or `index.html` in the folder that is.
-fn page(place: &Path) -> Result<OutputFile, FileError> {
-    let folder = place.is_dir()
-        || place.as_os_str().as_encoded_bytes().ends_with(b"/")
-        || place.extension().is_none_or(|ending| ending != "html" && ending != "htm");
-    if !folder {
-        return OutputFile::prepare(place);
-    }
-    make_folder(place)?;
-    OutputFile::prepare(&place.join("index.html"))
-}
-
-fn make_folder(place: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(place).map_err(|source| FileError::Write { path: place.into(), source })
-}
-
 fn figures(args: &ReportArgs, results: &[Kept], selection: &Selection) -> Result<(), Fail> {
     if args.svg.is_none() && args.png.is_none() {
         return Ok(());
@@ -128,8 +111,7 @@ fn figures(args: &ReportArgs, results: &[Kept], selection: &Selection) -> Result
 
 fn write(file: &OutputFile, bytes: &[u8]) -> Result<(), Fail> {
     file.write_bytes(bytes)?;
-    // Where the figures go that somebody asked for is no result, so it does not go to standard output.
-    let _ = writeln!(std::io::stderr(), "wrote {}", file.path().display());
+    say_written(file);
     Ok(())
 }
 

@@ -28,7 +28,8 @@ pub(super) fn run(args: &SuiteArgs) -> Result<(), Fail> {
         return Ok(());
     }
     let place = args.output.out.clone().unwrap_or_else(|| default_place(&suite));
-    let output_args = OutputArgs { out: Some(place.clone()), ..args.output.clone() };
+    let html = args.output.html.clone().unwrap_or_else(|| place.with_extension("html"));
+    let output_args = OutputArgs { out: Some(place.clone()), html: Some(html), ..args.output.clone() };
     let output = Output::prepare(&output_args)?;
     let document = match earlier(&place, &suite, args)? {
         Some(document) => document,

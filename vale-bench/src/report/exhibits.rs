@@ -93,7 +93,7 @@ impl Table {
 
 /// Every figure that the documents have something for, in the order of a report.
 pub(super) fn all(study: &Study<'_>) -> Vec<Exhibit> {
-    let mut exhibits: Vec<Exhibit> = headline::exhibit(study).into_iter().collect();
+    let mut exhibits = headline::exhibits(study);
     exhibits.extend(search::exhibits(study));
     exhibits.extend(chain::exhibits(study));
     for panel in &study.panels {

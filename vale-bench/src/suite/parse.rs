@@ -41,8 +41,9 @@ fn given_often(option: &str) -> bool {
 }
 
 /// Options that are the whole run's: they are given to `suite` itself.
-const OF_THE_RUN: [&str; 14] = [
+const OF_THE_RUN: [&str; 15] = [
     "out",
+    "html",
     "format",
     "quiet",
     "order-seed",

@@ -11,7 +11,7 @@ const BARS_MAX: usize = 30;
 
 /// What the report says, in one sentence; `None` where nothing was measured.
 pub(in crate::report) fn sentence(study: &Study<'_>) -> Option<String> {
-    let Some(panel) = study.panels.first() else { return search::sentence(study) };
+    let Some(panel) = foremost(study) else { return search::sentence(study) };
     let size = *panel.sizes().first()?;
     let mut cells = panel.at(size).filter_map(|cell| Some((cell, cell.mpps()?.median)));
     let (first, reference) = cells.next()?;
@@ -39,6 +39,16 @@ pub(in crate::report) fn sentence(study: &Study<'_>) -> Option<String> {
     Some(sentence)
 }
 
+/// What the documents are about: guests, if they have some, and first of all guests that talk to each other.
+fn foremost<'s, 'a>(study: &'s Study<'a>) -> Option<&'s Panel<'a>> {
+    let between_guests = study.panels.iter().find(|panel| panel.first().scenario == "v2v");
+    between_guests.or_else(|| study.panels.iter().find(|panel| has_guests(panel))).or(study.panels.first())
+}
+
+fn has_guests(panel: &Panel<'_>) -> bool {
+    panel.first().vms > 0
+}
+
 /// Between whom, as the end of a sentence.
 pub(super) fn from_to(scenario: &str) -> String {
     match scenario {
@@ -51,12 +61,25 @@ pub(super) fn from_to(scenario: &str) -> String {
     }
 }
 
-/// Bars of received frames a second.
-pub(super) fn exhibit(study: &Study<'_>) -> Option<Exhibit> {
+/// Bars of received frames a second: with guests, and between ports of the host, which carry several times as much and
+/// would leave no more than stumps of the others.
+pub(super) fn exhibits(study: &Study<'_>) -> Vec<Exhibit> {
+    let (guests, host): (Vec<_>, Vec<_>) = study.panels.iter().partition(|panel| has_guests(panel));
+    let both = !guests.is_empty() && !host.is_empty();
+    let titles = if both {
+        ["Throughput of guests", "Throughput between ports of the host"]
+    } else {
+        ["Throughput"; 2]
+    };
+    let made = [exhibit(study, &guests, titles[0], "guests"), exhibit(study, &host, titles[1], "host")];
+    made.into_iter().flatten().collect()
+}
+
+fn exhibit(study: &Study<'_>, panels: &[&Panel<'_>], title: &str, id: &str) -> Option<Exhibit> {
     let mut table =
         Table::new(3, &["Scenario", "Frame", "Dataplane", "Mpps", "min..max", "L1 Gbps", "Loss %", "Ratio"]);
     let (mut groups, mut bars) = (Vec::new(), 0);
-    for panel in &study.panels {
+    for panel in panels {
         let group = group(study, panel, &mut table)?;
         bars += group.bars.len();
         if bars <= BARS_MAX {
@@ -66,7 +89,7 @@ pub(super) fn exhibit(study: &Study<'_>) -> Option<Exhibit> {
     if groups.is_empty() {
         return None;
     }
-    let left_out = study.panels.len() - groups.len();
+    let left_out = panels.len() - groups.len();
     let mut caption = String::from(
         "Millions of frames a second at the receivers, all directions added up, frames of the smallest size \
          measured. A bar is the median, a small mark one repetition.",
@@ -84,8 +107,8 @@ pub(super) fn exhibit(study: &Study<'_>) -> Option<Exhibit> {
         .collect();
     Some(Exhibit {
         kind: "headline",
-        id: String::new(),
-        title: "Throughput".into(),
+        id: id.to_owned(),
+        title: title.to_owned(),
         place: String::new(),
         caption,
         charts: vec![Chart {
@@ -96,7 +119,7 @@ pub(super) fn exhibit(study: &Study<'_>) -> Option<Exhibit> {
         }],
         table,
         sources: (0..study.results.len()).collect(),
-        tcg: study.panels.iter().any(Panel::is_tcg),
+        tcg: panels.iter().any(|panel| panel.is_tcg()),
     })
 }
 

@@ -106,6 +106,27 @@ fn every_kind_is_known_by_name_and_every_name_is_there_once() {
     assert_eq!(chain.unwrap().title, "Throughput by length of the chain");
 }
 
+/// Bars of guests under TCG would be stumps beside those of the host's ports.
+#[test]
+fn guests_come_first_and_have_a_scale_of_their_own() {
+    let of = |scenario: &str, vms, mpps| {
+        let mut trial = trial("uvale", 64, 1, mpps, 10);
+        (trial.scenario, trial.vms) = (scenario.into(), vms);
+        trial
+    };
+    let trials = vec![of("p2p", 0, 40_000), of("p2v", 1, 3_000), of("v2v", 2, 2_000)];
+    let results = Kept::name_all([("r.json".into(), document(&["uvale"], trials))]);
+    let study = Study::new(&results);
+    assert!(sentence(&study).unwrap().contains("from VM to VM"), "{:?}", sentence(&study));
+    let exhibits = all(&study);
+    let headlines: Vec<_> = exhibits.iter().filter(|exhibit| exhibit.kind == "headline").collect();
+    let shape: Vec<_> =
+        headlines.iter().map(|exhibit| (exhibit.id.as_str(), exhibit.table.rows.len())).collect();
+    assert_eq!(shape, [("headline-guests", 2), ("headline-host", 1)]);
+    let alone = exhibits_of(vec![document(&["uvale"], vec![of("v2v", 2, 2_000)])]);
+    assert_eq!((alone[0].id.as_str(), alone[0].title.as_str()), ("headline", "Throughput"));
+}
+
 #[test]
 fn medians_are_marked_and_repeats_are_dots() {
     let trials = [(64, [3, 1, 2]), (1518, [5, 5, 8])].into_iter().flat_map(|(size, mpps)| {
