@@ -1,8 +1,10 @@
 //! One thread that drives ports with roles, and the [`Control`] by which another thread tells it what phase of a
 //! trial it is.
 //!
-//! The loop steps every member once, with one reading of the clock. When nothing moved it idles by the
-//! [`IdlePolicy`]: first it polls, then it takes naps, at last it waits on its port if it has but one, for at
+//! The loop steps every member once, with one reading of the clock: first all that receive, a ring's worth at most, then
+//! all that send. Where a thread drives both ends, as of p2p, nobody else empties the one while it fills the other: what
+//! it sent before it looked would be lost of a switch that passes a whole ring on at once, after a pause of its own, and
+//! be the generator's loss, not the switch's. When nothing moved it idles by the [`IdlePolicy`]: first it polls, then it takes naps, at last it waits on its port if it has but one, for at
 //! most [`MAX_WAIT`], so that a new phase is seen in time.
 //!
 //! Where threads share processors each wake-up takes time from the others, and a thread that is kept from its
@@ -57,9 +59,13 @@ fn backlog<const N: usize>(ports: [&PortInfo; N]) -> u32 {
 pub trait Work: Send {
     /// A new phase begins.
     fn enter(&mut self, phase: Phase, now_ns: u64) -> Result<(), PortError>;
-    /// Does at most one batch of everything; returns the frames moved. Not called in [`Phase::Idle`] and
-    /// [`Phase::Stop`].
+    /// Takes what has arrived, and passes on what is to be passed on; returns the frames moved. Not called in
+    /// [`Phase::Idle`] and [`Phase::Stop`].
     fn step(&mut self, now_ns: u64) -> Result<u32, PortError>;
+    /// Sends at most one batch for each sender; returns the frames sent. Called after every member's [`Work::step`].
+    fn send(&mut self, _now_ns: u64) -> Result<u32, PortError> {
+        Ok(0)
+    }
     /// When there will be something to do even if nothing arrives; `None` if never.
     fn next_ns(&self) -> Option<u64>;
     /// How many frames may wait in its rings before they need looking after; 0 if none may, as where someone
@@ -134,6 +140,10 @@ impl Engine {
                     let mut moved = 0;
                     for member in &mut self.members {
                         moved += member.step(now_ns)?;
+                    }
+                    let now_ns = if moved > 0 { Monotonic.now_ns() } else { now_ns };
+                    for member in &mut self.members {
+                        moved += member.send(now_ns)?;
                     }
                     if moved > 0 {
                         idle = Idle::default();

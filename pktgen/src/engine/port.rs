@@ -191,7 +191,7 @@ impl<P: Port> PortEngine<P> {
         let mut port = Noted { port, written, wanted };
         let mut moved = match (&mut self.rx, &mut self.ping, &mut self.pong) {
             (None, None, None) => 0,
-            (Some(rx), None, None) => rx.step(port.port, now_ns)?,
+            (Some(rx), None, None) => drain(rx, port.port, now_ns)?,
             (None, None, Some(pong)) => pong.step(&mut port, now_ns)?,
             (rx, ping, pong) => {
                 let unclaimed = (&mut self.unclaimed, &mut self.unclaimed_bytes);
@@ -215,7 +215,7 @@ impl<P: Port> PortEngine<P> {
     }
 
     /// Each sender in its turn. Returns the frames sent, and whether a ring was too full for one of them.
-    fn send(&mut self, now_ns: u64) -> Result<(u32, bool), PortError> {
+    fn send_each(&mut self, now_ns: u64) -> Result<(u32, bool), PortError> {
         let (mut moved, mut full) = (0, false);
         let count = self.tx.len();
         for i in 0..count {
@@ -243,6 +243,19 @@ impl<P: Port> PortEngine<P> {
             (true, true) => Interest::Both,
             (true, false) => Interest::Tx,
             (false, _) => Interest::Rx,
+        }
+    }
+}
+
+/// Receives what is there, a ring's worth at most.
+fn drain<P: Port>(rx: &mut Rx, port: &mut P, now_ns: u64) -> Result<u32, PortError> {
+    let ring = port.info().rx_slots;
+    let mut moved = 0;
+    loop {
+        let received = rx.step(port, now_ns)?;
+        moved += received;
+        if received < rx.burst() || moved >= ring {
+            return Ok(moved);
         }
     }
 }
@@ -312,16 +325,22 @@ impl<P: Port> Work for PortEngine<P> {
             self.longest_pause_ns = self.longest_pause_ns.max(now_ns - self.looked_ns);
             self.looked_ns = now_ns;
         }
-        let mut moved = self.receive(now_ns)?;
-        let (sent, full) = self.send(now_ns)?;
-        moved += sent;
+        let moved = self.receive(now_ns)?;
         self.heartbeat += 1;
-        if moved > 0 || full {
+        if moved > 0 {
             self.counters.publish(&self.totals());
         } else {
             self.counters.beat(self.heartbeat);
         }
         Ok(moved)
+    }
+
+    fn send(&mut self, now_ns: u64) -> Result<u32, PortError> {
+        let (sent, full) = self.send_each(now_ns)?;
+        if sent > 0 || full {
+            self.counters.publish(&self.totals());
+        }
+        Ok(sent)
     }
 
     fn next_ns(&self) -> Option<u64> {

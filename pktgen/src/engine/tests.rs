@@ -3,9 +3,10 @@
 use super::*;
 use crate::counters::{Counters, Shared};
 use crate::latency::Latency;
+use crate::port::Port;
 use crate::ports::mem::{MemPort, pair};
 use crate::spec::*;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Far more than anything here takes.
@@ -287,6 +288,69 @@ fn a_panic_of_an_engine_is_an_error_of_its_owner() {
     run.until("the end", || run.0.ended());
     let error = entered.and_then(|()| run.0.healthy()).unwrap_err();
     assert_eq!(error.to_string(), "the engine panicked: boom 1");
+}
+
+/// A thread that drives both ends of a switch, which passes on in one go all that lies in a ring as large as the other
+/// end's, loses nothing: it takes that before it sends more.
+#[test]
+fn what_has_arrived_is_taken_before_more_is_sent() {
+    struct End {
+        calls: Arc<Mutex<Vec<&'static str>>>,
+        name: [&'static str; 2],
+    }
+    impl Work for End {
+        fn enter(&mut self, _: Phase, _: u64) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn step(&mut self, _: u64) -> Result<u32, PortError> {
+            self.calls.lock().unwrap().push(self.name[0]);
+            Ok(1)
+        }
+        fn send(&mut self, _: u64) -> Result<u32, PortError> {
+            self.calls.lock().unwrap().push(self.name[1]);
+            Ok(1)
+        }
+        fn next_ns(&self) -> Option<u64> {
+            None
+        }
+        fn patience(&self) -> u32 {
+            0
+        }
+        fn wait(&mut self, _: Duration) -> Result<(), PortError> {
+            Ok(())
+        }
+        fn done(&self) -> bool {
+            false
+        }
+        fn report(&mut self) -> WorkReport {
+            WorkReport::Fwd(Vec::new())
+        }
+    }
+    let calls = Arc::<Mutex<Vec<&'static str>>>::default();
+    let ends = [["left takes", "left sends"], ["right takes", "right sends"]];
+    let members = ends.map(|name| -> Add {
+        let calls = calls.clone();
+        Box::new(move |to: &mut Engine| to.add(End { calls, name }))
+    });
+    let mut run = start(POLICY, members.into());
+    run.advance(Phase::Send);
+    run.until("some rounds", || calls.lock().unwrap().len() >= 8);
+    run.0.finish(LIMIT).unwrap();
+    let calls = calls.lock().unwrap();
+    assert_eq!(calls[..4], ["left takes", "right takes", "left sends", "right sends"]);
+    assert_eq!(calls[..4], calls[4..8]);
+}
+
+/// Of a ring that is full one look takes all, so that the next frames find room in it.
+#[test]
+fn a_receiver_takes_a_ring_at_a_time() {
+    let (mut a, b) = pair(64, 2048);
+    let roles = PortRoles { rx: Some(RxSpec { burst: 8 }), ..Default::default() };
+    let mut engine = PortEngine::new(b, &roles, Arc::<Counters>::default()).unwrap();
+    engine.enter(Phase::Receive, 0).unwrap();
+    let filled = a.tx_batch(64, |_| 60).unwrap();
+    assert!(filled >= 56, "{filled}");
+    assert_eq!(engine.step(0).unwrap(), filled);
 }
 
 #[test]
