@@ -4,8 +4,10 @@
 //! The loop steps every member once, with one reading of the clock: first all that receive, a ring's worth at most, then
 //! all that send. Where a thread drives both ends, as of p2p, nobody else empties the one while it fills the other: what
 //! it sent before it looked would be lost of a switch that passes a whole ring on at once, after a pause of its own, and
-//! be the generator's loss, not the switch's. When nothing moved it idles by the [`IdlePolicy`]: first it polls, then it takes naps, at last it waits on its port if it has but one, for at
-//! most [`MAX_WAIT`], so that a new phase is seen in time.
+//! be the generator's loss, not the switch's.
+//!
+//! When nothing moved it idles by the [`IdlePolicy`]: first it polls, then it takes naps, at last it waits on its port
+//! if it has but one, for at most [`MAX_WAIT`], so that a new phase is seen in time.
 //!
 //! Where threads share processors each wake-up takes time from the others, and a thread that is kept from its
 //! processor for too long loses frames. So naps grow while each brings in few frames, up to the policy's limit,
