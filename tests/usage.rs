@@ -52,6 +52,15 @@ fn sizes() {
 }
 
 #[test]
+fn names_without_an_interface() {
+    let bench = Bench::idle();
+    for line in ["rx -i xdp:", "tx -i packet: -n 1", "p2p --port xdp: --port packet:"] {
+        refused(&bench, line, 2, &["names no interface"]);
+    }
+    bench.leaves_nothing_behind();
+}
+
+#[test]
 fn rates() {
     let bench = Bench::idle();
     for rate in ["fast", "-1", "1.2.3", "1Mpps/L2", "1e6", "5 parsecs"] {

@@ -47,14 +47,24 @@ pub(crate) fn open(name: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fa
         Err(e) => return Err(Fail::usage(e)),
     };
     plain(name, wish, "an interface by packet socket")?;
+    check_named(name, interface)?;
     let port =
         PacketPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     let mac = port.info().mac.unwrap_or_else(|| made_up_mac(name));
     Ok((vec![AnyPort::Packet(Box::new(port))], mac))
 }
 
+/// Refuses a port's name that has none of an interface in it.
+fn check_named(name: &str, interface: &str) -> Result<(), Fail> {
+    if interface.is_empty() {
+        return Err(Fail::usage(format!("{name:?} names no interface: eth0, packet:eth0 or xdp:eth0")));
+    }
+    Ok(())
+}
+
 fn open_xdp(name: &str, interface: &str, wish: Wish) -> Result<(Vec<AnyPort>, [u8; 6]), Fail> {
     plain(name, wish, "an interface by AF_XDP socket")?;
+    check_named(name, interface)?;
     let port =
         XdpPort::open(interface, Options::default()).map_err(|e| Fail::failed(e).with_exit(Exit::Host))?;
     eprintln!("port {name} is up: {}", port.facts());
