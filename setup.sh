@@ -188,7 +188,8 @@ if [ "${VALE_BENCH_DPDK:-}" != no ]; then
     [ -x /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk ] || optional="$optional openvswitch-switch-dpdk"
 fi
 
-# The tests' own image of a distribution is made with these, and entered with ssh; some are in folders that only root's PATH has.
+# The tests' own image of a distribution is made with these, and entered with ssh; some are in folders that only
+# root's PATH has.
 PATH=$PATH:/usr/sbin:/sbin
 has mmdebstrap || optional="$optional mmdebstrap"
 has mke2fs || optional="$optional e2fsprogs"

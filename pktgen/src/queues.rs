@@ -11,8 +11,8 @@ const FLOW: std::ops::Range<usize> = 26..38;
 /// Addresses of other frames.
 const MACS: std::ops::Range<usize> = 0..12;
 
-/// The queue of a frame's flow, among `count`, which is not 0: an interface that spreads what it receives would choose by the same
-/// fields.
+/// The queue of a frame's flow, among `count`, which is not 0: an interface that spreads what it receives would choose
+/// by the same fields.
 #[must_use]
 pub fn queue_of(frame: &[u8], count: usize) -> usize {
     let fields = match frame.get(TYPE) {

@@ -94,7 +94,7 @@ enum Boots {
 /// The same, made for guests that start now.
 enum Made<'a> {
     Kernel(&'a Kernel, Image),
-    Disk(&'a DiskImage, SeedDisk, Way),
+    Disk(&'a DiskImage, SeedDisk),
 }
 
 /// A host that can run guests.
@@ -242,8 +242,7 @@ impl GuestHost {
     fn system(&self) -> Option<Way> {
         match &self.boots {
             Boots::Kernel(_) => None,
-            Boots::Disk(_, None) => Some(Way::CloudInit),
-            Boots::Disk(_, Some(_)) => Some(Way::Ssh),
+            Boots::Disk(_, ssh) => Some(way(ssh)),
         }
     }
 
@@ -264,8 +263,7 @@ impl GuestHost {
             }
             Boots::Disk(disk, ssh) => {
                 let macs: Vec<MacAddr> = guests.iter().flat_map(GuestPlan::macs).collect();
-                let way = if ssh.is_some() { Way::Ssh } else { Way::CloudInit };
-                Ok(Made::Disk(disk, image::seed(&program, &macs, way)?, way))
+                Ok(Made::Disk(disk, image::seed(&program, &macs, way(ssh))?))
             }
         }
     }
@@ -320,7 +318,12 @@ impl GuestHost {
                 let words: Vec<&str> = words.copied().collect();
                 launch.boot(kernel.image.clone(), image, &words).context_with(cannot)?;
             }
-            Made::Disk(disk, seed, way) => disk.plug(&mut launch, seed, *way).context_with(cannot)?,
+            Made::Disk(disk, seed) => {
+                if self.system() == Some(Way::Ssh) {
+                    launch.spec.devices.push(Ssh::interface());
+                }
+                disk.plug(&mut launch, seed).context_with(cannot)?;
+            }
         }
         let client = Client::new(launch.channel(wire::CONTROL_CHANNEL).context_with(cannot)?);
         let mut doorbells = Vec::new();
@@ -340,6 +343,11 @@ impl GuestHost {
         }
         Ok(Starting { name: name.to_owned(), vm, client, ram: Ram::new(ram, machine), doorbells })
     }
+}
+
+/// Who starts the agent in guests that are entered so, or not at all.
+fn way(ssh: &Option<Ssh>) -> Way {
+    if ssh.is_some() { Way::Ssh } else { Way::CloudInit }
 }
 
 /// A NUMA node of this host that has memory.

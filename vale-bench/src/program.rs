@@ -201,8 +201,8 @@ impl Running {
         if self.process.alive() {
             return Ok(());
         }
-        let status = self.process.wait(Duration::ZERO).ok().flatten();
-        let how = status.map_or_else(|| "ended".into(), |status| format!("ended with {}", words(status)));
+        let how =
+            self.ended().map_or_else(|| "ended".into(), |status| format!("ended with {}", words(status)));
         Err(self.failure(&how))
     }
 

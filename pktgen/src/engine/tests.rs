@@ -257,33 +257,52 @@ fn a_failing_port_ends_the_engine_and_the_controller_sees_it() {
     assert!(matches!(run.0.finish(LIMIT), Err(EngineError::Stopped)), "the error is told once");
 }
 
+/// A member that does as it is told in a test, and moves so many frames.
+struct Acts<T, S> {
+    step: T,
+    send: S,
+    report: fn() -> WorkReport,
+}
+
+impl<T: FnMut() -> u32 + Send, S: FnMut() -> u32 + Send> Work for Acts<T, S> {
+    fn enter(&mut self, _: Phase, _: u64) -> Result<(), PortError> {
+        Ok(())
+    }
+    fn step(&mut self, _: u64) -> Result<u32, PortError> {
+        Ok((self.step)())
+    }
+    fn send(&mut self, _: u64) -> Result<u32, PortError> {
+        Ok((self.send)())
+    }
+    fn next_ns(&self) -> Option<u64> {
+        None
+    }
+    fn patience(&self) -> u32 {
+        0
+    }
+    fn wait(&mut self, _: Duration) -> Result<(), PortError> {
+        Ok(())
+    }
+    fn done(&self) -> bool {
+        false
+    }
+    fn report(&mut self) -> WorkReport {
+        (self.report)()
+    }
+}
+
 #[test]
 fn a_panic_of_an_engine_is_an_error_of_its_owner() {
-    struct Bomb;
-    impl Work for Bomb {
-        fn enter(&mut self, _: Phase, _: u64) -> Result<(), PortError> {
-            Ok(())
-        }
-        fn step(&mut self, _: u64) -> Result<u32, PortError> {
-            panic!("boom {}", 1)
-        }
-        fn next_ns(&self) -> Option<u64> {
-            None
-        }
-        fn patience(&self) -> u32 {
-            0
-        }
-        fn wait(&mut self, _: Duration) -> Result<(), PortError> {
-            Ok(())
-        }
-        fn done(&self) -> bool {
-            false
-        }
-        fn report(&mut self) -> WorkReport {
-            unreachable!("it does not live to tell")
-        }
-    }
-    let mut run = start(POLICY, vec![Box::new(|to| to.add(Bomb))]);
+    let mut run = start(
+        POLICY,
+        vec![Box::new(|to| {
+            to.add(Acts {
+                step: || panic!("boom {}", 1),
+                send: || 0,
+                report: || unreachable!("it does not live to tell"),
+            });
+        })],
+    );
     let entered = run.0.enter(Phase::Receive, LIMIT);
     run.until("the end", || run.0.ended());
     let error = entered.and_then(|()| run.0.healthy()).unwrap_err();
@@ -294,43 +313,19 @@ fn a_panic_of_an_engine_is_an_error_of_its_owner() {
 /// end's, loses nothing: it takes that before it sends more.
 #[test]
 fn what_has_arrived_is_taken_before_more_is_sent() {
-    struct End {
-        calls: Arc<Mutex<Vec<&'static str>>>,
-        name: [&'static str; 2],
-    }
-    impl Work for End {
-        fn enter(&mut self, _: Phase, _: u64) -> Result<(), PortError> {
-            Ok(())
-        }
-        fn step(&mut self, _: u64) -> Result<u32, PortError> {
-            self.calls.lock().unwrap().push(self.name[0]);
-            Ok(1)
-        }
-        fn send(&mut self, _: u64) -> Result<u32, PortError> {
-            self.calls.lock().unwrap().push(self.name[1]);
-            Ok(1)
-        }
-        fn next_ns(&self) -> Option<u64> {
-            None
-        }
-        fn patience(&self) -> u32 {
-            0
-        }
-        fn wait(&mut self, _: Duration) -> Result<(), PortError> {
-            Ok(())
-        }
-        fn done(&self) -> bool {
-            false
-        }
-        fn report(&mut self) -> WorkReport {
-            WorkReport::Fwd(Vec::new())
-        }
-    }
     let calls = Arc::<Mutex<Vec<&'static str>>>::default();
     let ends = [["left takes", "left sends"], ["right takes", "right sends"]];
     let members = ends.map(|name| -> Add {
-        let calls = calls.clone();
-        Box::new(move |to: &mut Engine| to.add(End { calls, name }))
+        let [take, send] = name.map(|call| {
+            let calls = calls.clone();
+            move || {
+                calls.lock().unwrap().push(call);
+                1
+            }
+        });
+        Box::new(move |to: &mut Engine| {
+            to.add(Acts { step: take, send, report: || WorkReport::Fwd(Vec::new()) });
+        })
     });
     let mut run = start(POLICY, members.into());
     run.advance(Phase::Send);

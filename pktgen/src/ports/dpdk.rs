@@ -148,14 +148,9 @@ pub struct DpdkFacts {
     /// Where the frames' memory lies.
     pub pages: Pages,
     /// Queues in each direction.
-    #[serde(default = "one")]
     pub queues: u16,
     /// Of a virtio port, what it and the device agreed on.
     pub virtio: Option<VirtioFeatures>,
-}
-
-fn one() -> u16 {
-    1
 }
 
 impl std::fmt::Display for DpdkFacts {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use pktgen::queues::MAX_QUEUES;
 
 use super::bench::Switched;
 
@@ -23,7 +24,7 @@ pub struct VhostArgs {
     ///
     /// One thread serves all queues of a port. Frames are numbered for each queue, since those of different queues may
     /// pass each other.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=8))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_QUEUES as i64))]
     pub queues: Option<u16>,
     /// Which of the two the switch is on its sockets [default: server, except where it can only be a client]
     #[arg(long, value_enum, value_name = "ROLE")]

@@ -103,6 +103,7 @@ fn argv(wiring: &Wiring<'_>, pairs: &[(usize, usize)]) -> Result<Vec<OsString>, 
             format!("({usable})")
         }
     };
+    let queues = wiring.virtio.queues;
     // Into a file it would print by the page.
     let mut argv: Vec<OsString> = ["stdbuf", "-oL"].map(OsString::from).into();
     argv.push(testpmd.into());
@@ -113,13 +114,11 @@ fn argv(wiring: &Wiring<'_>, pairs: &[(usize, usize)]) -> Result<Vec<OsString>, 
     for (number, &port) in pairs.iter().flat_map(|(a, b)| [a, b]).enumerate() {
         let mut device = OsString::from(format!("net_vhost{number},iface="));
         device.push(&wiring.ports[port].socket);
-        let queues = wiring.virtio.queues;
         device.push(format!(",queues={queues},client={}", u8::from(!wiring.listens())));
         argv.extend(["--vdev".into(), device]);
     }
     let own = ["--", "-i", "--auto-start", "--forward-mode=io", "--nb-cores=1", "--total-num-mbufs=16384"];
     argv.extend(own.map(OsString::from));
-    let queues = wiring.virtio.queues;
     argv.extend([format!("--rxq={queues}"), format!("--txq={queues}")].map(OsString::from));
     Ok(argv)
 }

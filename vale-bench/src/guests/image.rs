@@ -8,7 +8,6 @@
 //!
 //! Deliberately absent: what is asked of the agent, which is the same as in any guest.
 
-use super::ssh::Ssh;
 use crate::exit::{Exit, Fail, FailContext};
 use qemu_ptnet::{Device, Disk, DiskAccess, DiskFormat, FileArg, Launch, MacAddr, SeedDisk, elf, seed};
 use std::fs;
@@ -63,10 +62,7 @@ impl DiskImage {
     }
 
     /// Plugs it and the disk with the agent, and what else a whole system should find.
-    pub(super) fn plug(&self, launch: &mut Launch, seed: &SeedDisk, way: Way) -> io::Result<()> {
-        if way == Way::Ssh {
-            launch.spec.devices.push(Ssh::interface());
-        }
+    pub(super) fn plug(&self, launch: &mut Launch, seed: &SeedDisk) -> io::Result<()> {
         let seed = launch.inherit(seed.as_fd().try_clone_to_owned()?);
         let disk = |file, format, access| Device::Disk(Disk { file, format, access });
         launch.spec.devices.extend([

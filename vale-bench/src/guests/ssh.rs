@@ -95,7 +95,9 @@ impl Ssh {
     ) -> Result<u16, Fail> {
         let port = forward(guest)?;
         let mut said = String::new();
-        for attempt in 1.. {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
             let program = self.program(&format!("{}-ssh-{attempt}", guest.name), port);
             let mut running = program.start(guest.run_dir)?;
             let Some(code) = await_end(guest, &mut running, end, interrupt)? else {
@@ -119,7 +121,6 @@ impl Ssh {
             }
             interrupt.sleep(PAUSE)?;
         }
-        unreachable!("attempts end with the time")
     }
 
     /// What a person types to get there.
@@ -200,23 +201,22 @@ fn await_end(
 
 /// Has QEMU forward a free port of the loopback to the guest's ssh.
 fn forward(guest: &Guest<'_>) -> Result<u16, Fail> {
+    let cannot = |why: &dyn std::fmt::Display| {
+        station::explain(guest.name, guest.vm, format!("QEMU does not forward a port to it: {why}"))
+    };
     let mut said = String::new();
     for _ in 0..PORTS_TRIED {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = free.context_with(|| "no port of 127.0.0.1 is free")?.port();
         let line = format!("hostfwd_add {NETDEV} tcp:{}:{port}-:22", Ipv4Addr::LOCALHOST);
-        let answer = guest
-            .vm
-            .execute("human-monitor-command", Some(json!({ "command-line": line })))
-            .map_err(|e| {
-                station::explain(guest.name, guest.vm, format!("QEMU does not forward a port to it: {e}"))
-            })?;
+        let arguments = json!({ "command-line": line });
+        let answer = guest.vm.execute("human-monitor-command", Some(arguments)).map_err(|e| cannot(&e))?;
         said = answer.as_str().unwrap_or_default().trim().to_owned();
         if said.is_empty() {
             return Ok(port);
         }
     }
-    Err(station::explain(guest.name, guest.vm, format!("QEMU does not forward a port to it: {said}")))
+    Err(cannot(&said))
 }
 
 #[cfg(test)]

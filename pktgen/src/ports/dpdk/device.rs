@@ -6,6 +6,7 @@ use super::io::DpdkPort;
 use super::library::{Errno, RawPort};
 use super::{ATTACH_DEADLINE, DpdkError, DpdkFacts, LINK_DEADLINE, LogTail, Pages, VirtioFeatures, log};
 use crate::port::PortInfo;
+use crate::queues::MAX_QUEUES;
 use std::ffi::CString;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -51,7 +52,8 @@ impl Device {
         let what = format!("open {arguments}");
         let raw = eal.run(&what, ATTACH_DEADLINE, keep_waiting, move |library| library.attach(&text));
         let raw = raw.inspect_err(|_| release(arguments))?;
-        let raw = raw.map_err(|errno| failed(errno.to_string(), log::since(start)))?;
+        let mut raw = raw.map_err(|errno| failed(errno.to_string(), log::since(start)))?;
+        raw.queues = raw.queues.min(MAX_QUEUES as u16);
         Ok(Device { eal, raw, arguments: arguments.to_owned(), features: log::features() })
     }
 

@@ -51,9 +51,6 @@ struct vb_port {
 	uint16_t unused[3];
 };
 
-/* Most queues that are used in either direction; queues.rs has the same. */
-#define MAX_QUEUES 8
-
 _Static_assert(sizeof(struct vb_frame) == 16, "library.rs counts on it");
 _Static_assert(sizeof(struct vb_port) == 144, "library.rs counts on it");
 
@@ -155,7 +152,7 @@ static uint16_t queues(const struct rte_eth_dev_info *info)
 
 	if (strncmp(info->driver_name, "net_virtio", strlen("net_virtio")) != 0 || most < 1)
 		return 1;
-	return RTE_MIN(most, MAX_QUEUES);
+	return most;
 }
 
 /* Plugs the device in and finds its port. */
