@@ -46,6 +46,8 @@ fn two_guests_add_up_and_the_manifest_tells_how_they_ran() {
         assert_eq!((vm.dataplane.as_str(), &vm.argv[0]), ("uvale", &qemu.path));
         assert!(vm.argv.contains(&kernel.path), "{:?}", vm.argv);
         assert!(vm.argv.iter().any(|word| word.starts_with("tcg")), "{:?}", vm.argv);
+        // By this its agent knows that there is a translator whose TLB wants fitting.
+        assert_eq!(vm.hypervisor.as_deref(), Some("TCGTCGTCGTCG"));
     }
 
     assert!(kept.warns(|w| *w == Warning::Tcg));

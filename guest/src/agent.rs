@@ -7,6 +7,7 @@ use crate::counters::{CounterPage, MAX_PORTS};
 use crate::dpdk::Devices;
 use crate::memory::{self, PAGE};
 use crate::port::{self, GuestIo};
+use crate::translator;
 use crate::wire::{self, Driver, Event, GuestExtent, Hello, PROTOCOL, Reply, Request};
 use netmap_rs::csb::CsbPort;
 use netmap_rs::doorbell::Doorbell;
@@ -269,6 +270,9 @@ impl Agent {
         if matches!(entered, Err(EngineError::Port(_) | EngineError::Panicked(_) | EngineError::Stopped)) {
             self.running = None;
         }
+        if phase == Phase::Send && entered.is_ok() {
+            translator::fit_to_load();
+        }
         entered.map_err(|e| sentence(&e))
     }
 
@@ -317,6 +321,7 @@ fn hello(counters: GuestExtent) -> io::Result<Hello> {
         system: distribution().unwrap_or_default(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
         memory_kib: info.totalram as u64 * u64::from(info.mem_unit) / 1024,
+        hypervisor: translator::hypervisor(),
         clocksource: fs::read_to_string(clocksource).unwrap_or_default().trim_end().to_owned(),
         uptime_ms: (uptime * 1000.0) as u64,
         counters,

@@ -258,6 +258,7 @@ mod tests {
             system: String::new(),
             cpus: 1,
             memory_kib: 0,
+            hypervisor: String::new(),
             clocksource: String::new(),
             uptime_ms: 0,
             counters: wire::GuestExtent { gpa: 0, len: 0 },

@@ -22,4 +22,5 @@ pub mod lodger;
 pub mod memory;
 pub mod outbox;
 pub mod port;
+mod translator;
 pub mod wire;

@@ -16,9 +16,10 @@ pub const HUGE_PAGE: u64 = 2 << 20;
 
 const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 
-struct Mapping {
-    base: NonNull<u8>,
-    len: usize,
+/// Unmapped when dropped.
+pub(crate) struct Mapping {
+    pub(crate) base: NonNull<u8>,
+    pub(crate) len: usize,
 }
 
 // SAFETY: an address range; what is in it is reached under netmap-rs's rules.
@@ -72,7 +73,8 @@ pub(crate) fn reserve(pages: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn map(len: usize, huge: bool) -> io::Result<Mapping> {
+/// `len` bytes, a multiple of the page's size, populated and locked.
+pub(crate) fn map(len: usize, huge: bool) -> io::Result<Mapping> {
     let mut flags = MapFlags::SHARED | MapFlags::LOCKED | MapFlags::POPULATE;
     if huge {
         flags |= MapFlags::HUGETLB;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;
 /// Largest message in bytes: reports with histograms stay far below it.
 pub const MAX_MESSAGE: usize = 8 * 1024 * 1024;
 /// Name of the control channel's virtio-serial port.
@@ -49,6 +49,9 @@ pub struct Hello {
     pub cpus: u32,
     /// Memory in KiB.
     pub memory_kib: u64,
+    /// Who runs it, as its processor tells (CPUID leaf 0x40000000): `TCGTCGTCGTCG` or `KVMKVMKVM`; empty where it does
+    /// not.
+    pub hypervisor: String,
     /// Clock source of the kernel, as in `tsc`.
     pub clocksource: String,
     /// Time since the kernel started, in milliseconds.

@@ -145,6 +145,9 @@ pub struct Vm {
     /// What it said of itself; null for one that has nothing but the agent.
     #[serde(default)]
     pub system: Option<GuestSystem>,
+    /// Who runs it, as its processor tells (CPUID leaf 0x40000000): `TCGTCGTCGTCG`, `KVMKVMKVM`; null where it does not.
+    #[serde(default)]
+    pub hypervisor: Option<String>,
 }
 
 /// A thread and the processors it was bound to.

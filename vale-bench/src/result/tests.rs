@@ -84,6 +84,7 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
             dataplane: "uvale".into(),
             argv: vec!["qemu".into()],
             system: None,
+            hypervisor: Some("TCGTCGTCGTCG".into()),
         }],
         pinning: Vec::new(),
     };

@@ -108,11 +108,17 @@ impl Machine {
     /// For the manifest, as a guest of `dataplane`.
     #[must_use]
     pub fn describe(&self, dataplane: &str) -> result::Vm {
-        let Hello { system, kernel, .. } = &self.hello;
+        let Hello { system, kernel, hypervisor, .. } = &self.hello;
         let system = (!system.is_empty())
             .then(|| result::GuestSystem { distribution: system.clone(), kernel_release: kernel.clone() });
         let argv = self.vm.iter().flat_map(Vm::argv).map(|arg| arg.to_string_lossy().into_owned());
-        result::Vm { name: self.name.clone(), dataplane: dataplane.to_owned(), argv: argv.collect(), system }
+        result::Vm {
+            name: self.name.clone(),
+            dataplane: dataplane.to_owned(),
+            argv: argv.collect(),
+            system,
+            hypervisor: (!hypervisor.is_empty()).then(|| hypervisor.clone()),
+        }
     }
 
     /// Has the guest allocate `len` bytes for a port, and maps them.
