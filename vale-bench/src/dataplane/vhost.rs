@@ -6,7 +6,7 @@
 
 use super::assembly::{assemble, guest_plans, ports};
 use super::driven::{self, Driven};
-use super::{Idle, Lab, LabPort, Lack, Setting, Switch, Wanted};
+use super::{Idle, Lab, LabPort, Lack, Moved, Setting, Switch, Wanted};
 use crate::cli::{RingChoice, RoleChoice};
 use crate::cost;
 use crate::doctor::Facts;
@@ -308,6 +308,11 @@ impl Switch for External {
 
     fn counts_drops(&self) -> bool {
         self.running.counts_drops()
+    }
+
+    fn moved(&mut self, port: usize) -> Option<Moved> {
+        let counters = self.counters(port);
+        Some(Moved { taken: *counters.get("tx_frames")?, delivered: *counters.get("rx_frames")? })
     }
 
     fn faults(&mut self) -> Vec<String> {

@@ -141,7 +141,7 @@ fn same_row(a: &Trial, b: &Trial) -> bool {
     a.dataplane == b.dataplane && a.frame_size == b.frame_size
 }
 
-/// All trials of a document, sections in the order in which their first trials were made.
+/// All trials of a document, sections by [`figure::place`], then in the order in which their first trials were made.
 pub(super) fn sections(document: &ResultDocument) -> Vec<Section<'_>> {
     let mut sections: Vec<Section<'_>> = Vec::new();
     for trial in &document.trials {
@@ -157,6 +157,10 @@ pub(super) fn sections(document: &ResultDocument) -> Vec<Section<'_>> {
             None => section.rows.push(Row { trials: vec![trial], ratio: None, interval: None }),
         }
     }
+    sections.sort_by_key(|section| {
+        let first = section.first();
+        figure::place(&first.scenario, first.vms, first.direction)
+    });
     for section in &mut sections {
         arrange(section, &document.plan.dataplanes);
     }

@@ -1,6 +1,6 @@
 //! Searches put together: repetitions into rows, and the rows of one method and circumstance into a table.
 
-use super::figure::{count, percent, seconds, significant};
+use super::figure::{count, percent, place, seconds, significant};
 use super::load;
 use crate::result::{
     Direction, GoalResult, ResultDocument, SearchMethod, SearchRecord, SearchTrial, Trial, TrialPurpose,
@@ -21,7 +21,7 @@ pub(super) struct Searches {
     pub(super) round_trips: Option<load::Cells>,
 }
 
-/// All searches of a document, in the order in which the first of each table was made.
+/// All searches of a document, tables by [`place`], then in the order in which the first of each was made.
 pub(super) fn searches(document: &ResultDocument) -> Vec<Searches> {
     let mut groups: Vec<Vec<&SearchRecord>> = Vec::new();
     for record in &document.searches {
@@ -30,6 +30,7 @@ pub(super) fn searches(document: &ResultDocument) -> Vec<Searches> {
             None => groups.push(vec![record]),
         }
     }
+    groups.sort_by_key(|group| place(&group[0].scenario, group[0].vms, group[0].direction));
     groups.iter().map(|group| table(document, group)).collect()
 }
 

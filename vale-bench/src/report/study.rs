@@ -197,6 +197,10 @@ impl<'a> Study<'a> {
             let arm = study.arm_of(source, &trial.dataplane).expect("every trial was looked at for arms");
             study.place(source, trial, arm);
         }
+        study.panels.sort_by_key(|panel| {
+            let first = panel.first();
+            figure::place(&first.scenario, first.vms, first.direction)
+        });
         for panel in &mut study.panels {
             panel.cells.sort_by(|a, b| {
                 let mean = |cell: &Cell<'_>| cell.first().frame_size.mean_bytes();

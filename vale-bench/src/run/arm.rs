@@ -156,7 +156,17 @@ impl Arm {
 
     /// For people: `v2v on uvale`.
     pub fn name(&self) -> String {
-        format!("{} on {}", self.topology.scenario, self.plane.name())
+        format!("{} on {}", self.scenario(), self.plane.name())
+    }
+
+    /// For people: `v2v`, and where there may be any number of guests, or more than usual, `loopback of 3`.
+    fn scenario(&self) -> String {
+        let (scenario, guests) = (self.topology.scenario, self.topology.vms());
+        if self.topology.forwards() || guests > 2 {
+            format!("{scenario} of {guests}")
+        } else {
+            scenario.to_owned()
+        }
     }
 }
 
@@ -201,5 +211,5 @@ pub(super) fn label(arm: &Arm, cell: &Cell) -> String {
     let size = cell.size.frame_size().label;
     let unit = if size.chars().all(|c| c.is_ascii_digit()) { " B" } else { "" };
     let direction: Direction = cell.bench.direction();
-    format!("{} {} {size}{unit} {}", arm.topology.scenario, arm.plane.name(), direction.label())
+    format!("{} {} {size}{unit} {}", arm.scenario(), arm.plane.name(), direction.label())
 }

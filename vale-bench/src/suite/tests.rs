@@ -53,7 +53,7 @@ fn lists_are_multiplied_out_and_defaults_hold_unless_told_otherwise() {
         [
             ("p2p on uvale".into(), 0, 4, 20),
             ("v2v on uvale".into(), 2, 4, 20),
-            ("v2v on uvale".into(), 4, 4, 20)
+            ("v2v of 4 on uvale".into(), 4, 4, 20)
         ]
     );
 }

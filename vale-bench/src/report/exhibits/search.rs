@@ -48,6 +48,10 @@ pub(super) fn exhibits(study: &Study<'_>) -> Vec<Exhibit> {
             }
         }
     }
+    groups.sort_by_key(|group| {
+        let record = group[0].1;
+        figure::place(&record.scenario, record.vms, record.direction)
+    });
     let with_remarks = |group: &Like<'_>| {
         let remarks = remarks(study, group);
         [found(study, group), tried(study, group)].map(|exhibit| {
