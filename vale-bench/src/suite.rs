@@ -21,6 +21,15 @@ pub use parse::Suite;
 
 use std::path::Path;
 
+use crate::compare::published::{self, Published};
+use crate::result::SuitePlan;
+
+/// The figures that a suite, as a document has it, wants its own set beside.
+pub fn published(plan: &SuitePlan) -> Option<&'static Published> {
+    let text: toml::Table = plan.text.parse().ok()?;
+    published::find(text.get("published")?.as_str()?).ok()
+}
+
 /// The suite in a file, or the built-in one of that name.
 pub fn load(name: &str) -> Result<Suite, SuiteError> {
     if let Some(builtin) = BUILTIN.iter().find(|builtin| builtin.name == name) {

@@ -290,7 +290,8 @@ fn with_ours(
 }
 
 impl Beside {
-    fn heading(&self) -> String {
+    /// What must not be done with it, as a sentence.
+    pub(crate) fn heading(&self) -> String {
         format!(
             "Beside {}, which is another testbed: no ratio between its figures and these means anything.",
             self.name
@@ -341,11 +342,13 @@ impl Beside {
 }
 
 impl BesideTable {
-    fn title(&self) -> String {
+    /// `v2v, one way, L1 Gbps`.
+    pub(crate) fn title(&self) -> String {
         format!("{}, {}, L1 Gbps", self.scenario, figure::direction(self.direction))
     }
 
-    fn cells(&self) -> Vec<Vec<String>> {
+    /// The rows as text, the switch's name first.
+    pub(crate) fn cells(&self) -> Vec<Vec<String>> {
         let row = |row: &BesideRow| {
             let name = if row.here { format!("{} (here)", row.switch) } else { row.switch.clone() };
             let figures = row.l1_gbps.iter().map(|rate| rate.map_or("-".into(), figure::significant));

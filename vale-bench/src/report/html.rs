@@ -5,6 +5,7 @@
 //! its table. All that comes from documents is escaped by the template.
 
 mod manifest;
+mod published;
 
 use std::io::Write;
 
@@ -67,6 +68,7 @@ fn page(study: &Study<'_>, exhibits: &[Exhibit]) -> Markup {
                             @for exhibit in exhibits { (figure(study, exhibit)) }
                         }
                     }
+                    (published::sections(study.results))
                     (manifest::section(study.results))
                     (meaning())
                 }
