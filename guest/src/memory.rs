@@ -2,7 +2,7 @@
 
 use crate::wire::GuestExtent;
 use netmap_rs::memory::Memory;
-use rustix::mm::{MapFlags, ProtFlags};
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -18,14 +18,25 @@ const NR_HUGEPAGES: &str = "/proc/sys/vm/nr_hugepages";
 
 /// Unmapped when dropped.
 pub(crate) struct Mapping {
-    pub(crate) base: NonNull<u8>,
-    pub(crate) len: usize,
+    base: NonNull<u8>,
+    len: usize,
 }
 
 // SAFETY: an address range; what is in it is reached under netmap-rs's rules.
 unsafe impl Send for Mapping {}
 // SAFETY: as above.
 unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Takes away that it may be written to, and gives it back. Nobody may write to it meanwhile.
+    pub(crate) fn protect_for_a_moment(&self) -> io::Result<()> {
+        for protection in [MprotectFlags::READ, MprotectFlags::READ | MprotectFlags::WRITE] {
+            // SAFETY: the whole of a mapping of ours, and it can be read all the time.
+            unsafe { rustix::mm::mprotect(self.base.as_ptr().cast(), self.len, protection) }?;
+        }
+        Ok(())
+    }
+}
 
 impl Drop for Mapping {
     fn drop(&mut self) {

@@ -9,7 +9,6 @@
 //! Deliberately absent: when a load begins ([`crate::agent`]).
 
 use crate::memory::{self, PAGE};
-use rustix::mm::{MprotectFlags, mprotect};
 use std::io;
 use std::time::Duration;
 
@@ -28,11 +27,8 @@ fn fit() -> io::Result<()> {
     let pages = memory::map((PAGES * PAGE) as usize, false)?;
     for _ in 0..FLUSHES {
         std::thread::sleep(BETWEEN);
-        // The first takes something away, so it flushes; the second makes ready for the next time.
-        for protection in [MprotectFlags::READ, MprotectFlags::READ | MprotectFlags::WRITE] {
-            // SAFETY: the whole of a mapping that nobody reads or writes.
-            unsafe { mprotect(pages.base.as_ptr().cast(), pages.len, protection) }?;
-        }
+        // What is taken away is flushed.
+        pages.protect_for_a_moment()?;
     }
     Ok(())
 }
