@@ -101,6 +101,7 @@ fn numbers_and_names() {
         ("p2p --repeat 0", &["--repeat", "1000"]),
         ("p2p --slots 64 --dataplane vale", &["--slots needs --dataplane uvale"]),
         ("v2v --link pipe", &["--link pipe needs --dataplane vale"]),
+        ("v2v --guest-module netmap.ko", &["--guest-module needs --dataplane vale"]),
         ("v2p --klooptx off --dataplane vale-virtio", &["--klooptx needs --dataplane vale"]),
         ("p2v --vms 128", &["128", "127"]),
         ("p2p --slots 3", &["--slots", "4096"]),

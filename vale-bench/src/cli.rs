@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod compare;
+mod guests;
 mod in_vm;
 mod load;
 mod report;
@@ -22,12 +23,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use bench::{
-    AccelChoice, BenchArgs, ForwarderChoice, HostGuestArgs, IdleChoice, LinkChoice, LoopbackArgs, OutputArgs,
-    P2pArgs, Switched, V2vArgs, VmArgs,
-};
+pub use bench::{BenchArgs, HostGuestArgs, IdleChoice, LoopbackArgs, OutputArgs, P2pArgs, V2vArgs};
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
+pub use guests::{AccelChoice, ForwarderChoice, GuestArgs, LinkChoice, Switched, VmArgs};
 pub use in_vm::InVmArgs;
 pub use load::{BenchLoadArgs, LoadArgs};
 pub use report::{ReportArgs, RowsChoice};

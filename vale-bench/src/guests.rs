@@ -6,7 +6,7 @@
 pub mod image;
 mod ssh;
 
-use crate::cli::{AccelChoice, GuestMemory, VmArgs};
+use crate::cli::{AccelChoice, GuestArgs, GuestMemory};
 use crate::doctor::{GuestFacts, KernelFound};
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
@@ -116,7 +116,7 @@ pub struct GuestHost {
 
 impl GuestHost {
     /// Finds all that guests need. What is missing makes this host one that cannot run them.
-    pub fn find(args: &VmArgs, progress: &Progress) -> Result<GuestHost, Fail> {
+    pub fn find(args: &GuestArgs, progress: &Progress) -> Result<GuestHost, Fail> {
         let qemu = Qemu::find(args.qemu.as_deref()).or_exit(Exit::Host)?;
         let boots = match &args.guest_image {
             Some(path) => Boots::Disk(DiskImage::open(path)?, Ssh::from_args(args)?),

@@ -11,7 +11,7 @@ mod session;
 
 pub use arm::{Arm, Job, arms};
 
-use crate::cli::{BenchArgs, OutputArgs, VmArgs};
+use crate::cli::{BenchArgs, GuestArgs, OutputArgs, VmArgs};
 use crate::commands::Output;
 use crate::dataplane::{self, registry};
 use crate::exit::Fail;
@@ -46,7 +46,8 @@ pub struct Request<'a> {
 pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     let bench = Rc::new(request.bench.clone());
     let vm = request.vm.map(|vm| Rc::new(vm.clone()));
-    let given = bench.given().into_iter().chain(vm.iter().flat_map(|vm| vm.given()));
+    let given =
+        bench.given().into_iter().chain(vm.iter().flat_map(|vm| [vm.given(), vm.guests.given()].concat()));
     let planes = registry::find_all(&bench.dataplane)?;
     registry::check_options(&planes, &given.collect::<Vec<_>>())?;
     let job = |dataplane: &String| Job {
@@ -65,14 +66,14 @@ pub fn run(request: &Request<'_>) -> Result<(), Fail> {
     };
     let mut document = ResultDocument::new(provenance::manifest(), plan);
     document.warnings = provenance::warnings(&document.manifest.tool, &document.manifest.host);
-    carry_out(arms, document, vm.as_deref(), &output, request.output.quiet)
+    carry_out(arms, document, vm.as_deref().map(|vm| &vm.guests), &output, request.output.quiet)
 }
 
 /// Measures what `document` does not have yet of `arms`, and shows it.
 pub fn carry_out(
     arms: Vec<Arm>,
     mut document: ResultDocument,
-    vm: Option<&VmArgs>,
+    guests: Option<&GuestArgs>,
     output: &Output,
     quiet: bool,
 ) -> Result<(), Fail> {
@@ -88,7 +89,7 @@ pub fn carry_out(
         progress.println(&format!("{done} of {all} trials are done"));
     }
     document.incomplete = None;
-    let mut session = Session::new(arms, vm, &mut document, output, &run_dir, interrupt, &progress);
+    let mut session = Session::new(arms, guests, &mut document, output, &run_dir, interrupt, &progress);
     let measured = session.measure();
     let began = session.began();
     progress.finish();

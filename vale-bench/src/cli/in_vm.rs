@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, value_parser};
 
-use super::bench::AccelChoice;
+use super::guests::AccelChoice;
 use crate::units::parse_positive_duration;
 
 /// Options of `in-vm`.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{OutputArgs, VmArgs};
+use super::{GuestArgs, OutputArgs};
 
 /// Options of `suite`.
 #[derive(Debug, Args)]
@@ -35,11 +35,11 @@ pub struct SuiteArgs {
     #[arg(long)]
     pub restart: bool,
     /// What the order of trials is drawn from [default: drawn by lot]
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
-    /// Options of guests.
+    #[arg(long, value_name = "N", alias = "seed")]
+    pub order_seed: Option<u64>,
+    /// What runs guests.
     #[command(flatten)]
-    pub vm: VmArgs,
+    pub guests: GuestArgs,
     /// Options of the result.
     #[command(flatten)]
     pub output: OutputArgs,

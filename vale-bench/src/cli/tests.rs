@@ -39,6 +39,17 @@ fn the_line_of_the_acceptance_test() {
 }
 
 #[test]
+fn a_suites_command_line_has_what_is_the_whole_runs_and_no_more() {
+    let line = "vale-bench suite quick --order-seed 7 --guest-cpus 2 --guest-memory hugetlb --out r.json";
+    let Ok(Command::Suite(args)) = parse(line) else { panic!() };
+    assert_eq!((args.order_seed, args.guests.guest_cpus), (Some(7), 2));
+    for option in ["--klooptx on", "--guest-driver packet", "--link pipe", "--size 64"] {
+        let said = refused(&format!("vale-bench suite quick {option}"));
+        assert!(said.contains("unexpected argument"), "{said}");
+    }
+}
+
+#[test]
 fn bad_benchmark_options_get_sentences() {
     for (line, sentence) in [
         ("vale-bench v2v --vms 1", "two at least"),

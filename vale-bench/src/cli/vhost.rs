@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use pktgen::queues::MAX_QUEUES;
 
-use super::bench::Switched;
+use super::guests::Switched;
 
 /// Options of vhost-user dataplanes.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]

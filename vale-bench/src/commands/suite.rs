@@ -16,11 +16,12 @@ use crate::suite::{self, Suite};
 /// Runs `suite`.
 pub(super) fn run(args: &SuiteArgs) -> Result<(), Fail> {
     let suite = suite::load(&args.suite).or_exit(Exit::Usage)?;
-    let jobs = suite::jobs(&suite, &args.vm).or_exit(Exit::Usage)?;
+    let jobs = suite::jobs(&suite, &args.guests).or_exit(Exit::Usage)?;
     for job in &jobs {
         check_options(job)?;
     }
     let dataplanes = dataplanes(&jobs);
+    registry::check_options(&registry::find_all(&dataplanes)?, &args.guests.given())?;
     let arms = arms(jobs)?;
     distinct(&arms)?;
     if args.list {
@@ -33,9 +34,9 @@ pub(super) fn run(args: &SuiteArgs) -> Result<(), Fail> {
     let output = Output::prepare(&output_args)?;
     let document = match earlier(&place, &suite, args)? {
         Some(document) => document,
-        None => fresh(&suite, &arms, dataplanes, args.seed),
+        None => fresh(&suite, &arms, dataplanes, args.order_seed),
     };
-    let shown = run::carry_out(arms, document, Some(&args.vm), &output, args.output.quiet);
+    let shown = run::carry_out(arms, document, Some(&args.guests), &output, args.output.quiet);
     let beside = match &suite.published {
         Some(name) => beside(&place, name, args.output.format),
         None => Ok(()),
@@ -122,7 +123,7 @@ fn earlier(place: &Path, suite: &Suite, args: &SuiteArgs) -> Result<Option<Resul
             format!("{name} was begun under other circumstances: {}; {restart}", differing.join("; "));
         return Err(Fail::usage(sentence));
     }
-    if args.seed.is_some_and(|seed| document.plan.seed != Some(seed)) {
+    if args.order_seed.is_some_and(|seed| document.plan.seed != Some(seed)) {
         return Err(Fail::usage(format!("{name} was begun with another --seed; {restart}")));
     }
     // What failed or was not there may be there now.

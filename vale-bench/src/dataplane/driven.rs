@@ -35,7 +35,7 @@ impl Driven {
 
 /// What moves frames in guests on vhost-user: DPDK, unless told otherwise or if they boot a system of their own.
 pub(super) fn on_vhost_user(vm: Option<&VmArgs>) -> Driver {
-    let whole_system = vm.is_some_and(|vm| vm.guest_image.is_some());
+    let whole_system = vm.is_some_and(|vm| vm.guests.guest_image.is_some());
     match vm.and_then(|vm| vm.guest_driver) {
         Some(GuestDriverChoice::Xdp) => Driver::Xdp,
         Some(GuestDriverChoice::Packet) => Driver::Packet,

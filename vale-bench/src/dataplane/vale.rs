@@ -63,7 +63,7 @@ impl Dataplane for Vale {
 
     fn options(&self) -> &'static [&'static str] {
         match self.guests {
-            Guests::Ptnet => &["--link pipe", "--forwarder vale", "--klooptx", "--klooprx"],
+            Guests::Ptnet => &["--link pipe", "--forwarder vale", "--klooptx", "--klooprx", "--guest-module"],
             Guests::Virtio => &["--link pipe", "--guest-driver"],
         }
     }
@@ -93,7 +93,7 @@ impl Dataplane for Vale {
             link: vm.map_or(LinkChoice::Vale, |vm| vm.link),
             klooptx: vm.and_then(|vm| vm.klooptx).map(bool::from),
             klooprx: vm.and_then(|vm| vm.klooprx).map(bool::from),
-            guest_module: vm.and_then(|vm| vm.guest_module.as_deref()).map(Module::from_words),
+            guest_module: vm.and_then(|vm| vm.guests.module()).as_deref().map(Module::from_words),
             station_cpus: setting.placement.stations.clone(),
             idle: setting.placement.idle,
         };

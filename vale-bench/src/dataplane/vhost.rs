@@ -61,7 +61,7 @@ impl Virtio {
             _ => (RingChoice::Split, true),
         };
         let queues = options.queues.unwrap_or(1);
-        let cpus = setting.vm.map_or(0, |vm| vm.guest_cpus);
+        let cpus = setting.vm.map_or(0, |vm| vm.guests.guest_cpus);
         match driver {
             _ if queues == 1 || setting.topology.vms() == 0 => {}
             Driver::Xdp => return Err(Fail::usage("AF_XDP in guests takes one queue, and --queues more")),

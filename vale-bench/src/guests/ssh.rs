@@ -7,7 +7,7 @@
 //! Deliberately absent: how the agent gets in, which is the disk's affair ([`super::image`]).
 
 use super::image;
-use crate::cli::VmArgs;
+use crate::cli::GuestArgs;
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
 use crate::program::{self, Program, Running};
@@ -62,7 +62,7 @@ pub(super) struct Guest<'a> {
 
 impl Ssh {
     /// As the command line says; `None` where it says nothing of it.
-    pub(super) fn from_args(args: &VmArgs) -> Result<Option<Ssh>, Fail> {
+    pub(super) fn from_args(args: &GuestArgs) -> Result<Option<Ssh>, Fail> {
         let Some(user) = &args.guest_ssh else { return Ok(None) };
         let key = match &args.guest_ssh_key {
             Some(path) => {

@@ -13,7 +13,7 @@
 use super::arm::{Arm, Cell, label};
 use super::estimate::{Estimate, about};
 use super::searches;
-use crate::cli::{BenchArgs, VmArgs};
+use crate::cli::{BenchArgs, GuestArgs};
 use crate::commands::Output;
 use crate::dataplane::{self, Lab, Setting};
 use crate::doctor::Facts;
@@ -61,7 +61,7 @@ struct Slot {
 /// A run under way.
 pub(super) struct Session<'a> {
     slots: Vec<Slot>,
-    vm: Option<&'a VmArgs>,
+    guests: Option<&'a GuestArgs>,
     document: &'a mut ResultDocument,
     output: &'a Output,
     run_dir: &'a RunDir,
@@ -83,7 +83,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(
         arms: Vec<Arm>,
-        vm: Option<&'a VmArgs>,
+        guests: Option<&'a GuestArgs>,
         document: &'a mut ResultDocument,
         output: &'a Output,
         run_dir: &'a RunDir,
@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
         let slot = |arm| Slot { arm, strikes: 0, out: false, described: false };
         Session {
             slots: arms.into_iter().map(slot).collect(),
-            vm,
+            guests,
             document,
             output,
             run_dir,
@@ -367,10 +367,11 @@ impl<'a> Session<'a> {
 
     /// Finds what guests run on, if this arm needs some and nobody did before.
     fn find_host(&mut self, index: usize) -> Result<(), Fail> {
-        let (None, Some(vm), 1..) = (&self.host, self.vm, self.slots[index].arm.topology.vms()) else {
+        let (None, Some(guests), 1..) = (&self.host, self.guests, self.slots[index].arm.topology.vms())
+        else {
             return Ok(());
         };
-        let host = GuestHost::find(vm, self.progress)?;
+        let host = GuestHost::find(guests, self.progress)?;
         let manifest = &mut self.document.manifest;
         manifest.qemu = Some(host.qemu());
         manifest.guest_kernel = host.kernel();

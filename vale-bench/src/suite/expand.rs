@@ -5,7 +5,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use super::error::SuiteError;
 use super::parse::{Run, Suite, Values, Word, scenario};
-use crate::cli::{Cli, VmArgs};
+use crate::cli::{Cli, GuestArgs};
 use crate::commands::Benchmark;
 use crate::run::Job;
 use std::rc::Rc;
@@ -13,13 +13,13 @@ use std::rc::Rc;
 /// Combinations of a suite, at most: more is a slip of the pen.
 const JOBS_MAX: usize = 10_000;
 
-/// What to measure, in the order of the text. `vm` has the options of guests that are the whole run's.
-pub fn jobs(suite: &Suite, vm: &VmArgs) -> Result<Vec<Job>, SuiteError> {
+/// What to measure, in the order of the text. `guests` runs those of all.
+pub fn jobs(suite: &Suite, guests: &GuestArgs) -> Result<Vec<Job>, SuiteError> {
     let mut jobs = Vec::new();
     for run in &suite.runs {
         for named in &run.scenarios {
             for choice in combinations(suite, run, &named.text)? {
-                jobs.push(job(suite, named, &choice, vm)?);
+                jobs.push(job(suite, named, &choice, guests)?);
                 if jobs.len() > JOBS_MAX {
                     let problem = format!("this suite has more than {JOBS_MAX} combinations");
                     return Err(suite.wrong(named.span.clone(), problem));
@@ -55,7 +55,7 @@ fn combinations<'a>(suite: &Suite, run: &'a Run, name: &str) -> Result<Vec<Choic
     Ok(choices)
 }
 
-fn job(suite: &Suite, named: &Word, choice: &Choice<'_>, vm: &VmArgs) -> Result<Job, SuiteError> {
+fn job(suite: &Suite, named: &Word, choice: &Choice<'_>, guests: &GuestArgs) -> Result<Job, SuiteError> {
     let mut line = vec!["vale-bench".to_owned(), named.text.clone()];
     let argument = |key: &str| scenario(&named.text)?.get_arguments().find(|a| a.get_long() == Some(key));
     let words = choice.iter().flat_map(|(key, value)| value.iter().map(move |word| (key, word)));
@@ -88,16 +88,16 @@ fn job(suite: &Suite, named: &Word, choice: &Choice<'_>, vm: &VmArgs) -> Result<
     let benchmark = Benchmark::of(&cli.command)
         .ok_or_else(|| suite.wrong(named.span.clone(), format!("{} is no benchmark", named.text)))?
         .map_err(|fail| suite.wrong(named.span.clone(), fail.to_string()))?;
-    let guests = benchmark.vm.map(|own| {
+    let vm = benchmark.vm.map(|own| {
         let mut own = own.clone();
-        own.take_from(vm);
+        own.guests = guests.clone();
         Rc::new(own)
     });
     Ok(Job {
         topology: benchmark.topology,
         dataplane: benchmark.bench.dataplane.first().cloned().unwrap_or_default(),
         bench: Rc::new(benchmark.bench.clone()),
-        vm: guests,
+        vm,
     })
 }
 

@@ -1,15 +1,15 @@
 //! A suite's text, taken apart: titles, defaults, and what each run says, every word with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use clap::{ArgAction, CommandFactory};
+use clap::{ArgAction, Args, CommandFactory};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Place, SuiteError, nearest};
-use crate::cli::Cli;
+use crate::cli::{Cli, GuestArgs, OutputArgs};
 use crate::compare::published;
 
 /// Benchmarks that a suite can run, by their commands.
@@ -41,23 +41,11 @@ fn given_often(option: &str) -> bool {
 }
 
 /// Options that are the whole run's: they are given to `suite` itself.
-const OF_THE_RUN: [&str; 15] = [
-    "out",
-    "html",
-    "format",
-    "quiet",
-    "order-seed",
-    "help",
-    "accel",
-    "qemu",
-    "kernel",
-    "guest-image",
-    "guest-ssh",
-    "guest-ssh-key",
-    "guest-numa-node",
-    "boot-timeout",
-    "keep-console",
-];
+static OF_THE_RUN: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let run = GuestArgs::augment_args(OutputArgs::augment_args(clap::Command::new("run")));
+    let longs = run.get_arguments().filter_map(clap::Arg::get_long).chain(["order-seed", "help"]);
+    longs.map(str::to_owned).collect()
+});
 
 /// A word with its place in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,7 +233,7 @@ impl Reader<'_> {
         let mut known: BTreeMap<&str, ()> = BTreeMap::new();
         for command in SCENARIOS.iter().filter(|command| among(command.get_name())) {
             let longs = command.get_arguments().filter_map(clap::Arg::get_long);
-            known.extend(longs.filter(|long| !OF_THE_RUN.contains(long)).map(|long| (long, ())));
+            known.extend(longs.filter(|long| !OF_THE_RUN.contains(*long)).map(|long| (long, ())));
         }
         let mut options = Vec::new();
         for (key, value) in table {
@@ -253,7 +241,7 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "scenario" if scenarios.is_some() => {}
                 name if known.contains_key(name) => options.push(self.values(entry)?),
-                name if OF_THE_RUN.contains(&name) => {
+                name if OF_THE_RUN.contains(name) => {
                     let problem =
                         format!("{name} is the whole suite's; give it on the command line: --{name}");
                     return Err(self.wrong(key.span(), problem));

@@ -1,19 +1,19 @@
 //! Suites taken apart, multiplied out, and refused.
 
 use super::*;
-use crate::cli::{Cli, Command, VmArgs};
+use crate::cli::{Cli, Command, GuestArgs};
 use crate::run::{Job, arms};
 use clap::Parser;
 
-fn vm() -> VmArgs {
+fn guests() -> GuestArgs {
     match Cli::try_parse_from(["vale-bench", "suite", "quick"]).unwrap().command {
-        Command::Suite(args) => args.vm.clone(),
+        Command::Suite(args) => args.guests.clone(),
         _ => unreachable!("it was asked for"),
     }
 }
 
 fn expand(text: &str) -> Result<Vec<Job>, SuiteError> {
-    jobs(&Suite::parse("s.toml", text)?, &vm())
+    jobs(&Suite::parse("s.toml", text)?, &guests())
 }
 
 fn refused(text: &str) -> String {
@@ -101,6 +101,10 @@ fn mistakes_are_told_with_their_place_and_what_was_meant() {
             "[[run]]\nscenario = \"v2v\"\nout = \"x\"",
             "line 3, column 1: out is the whole suite's; give it on the command line: --out",
         ),
+        (
+            "[[run]]\nscenario = \"v2v\"\nguest-cpus = 2",
+            "line 3, column 1: guest-cpus is the whole suite's; give it on the command line: --guest-cpus",
+        ),
         ("[[run]]\nsize = 64", "line 1, column 1: a run needs a scenario: "),
         ("[[run]\nscenario = 1", "s.toml, line 1, column 7"),
         ("titel = \"x\"", "line 1, column 1: there is no key titel; did you mean title?"),
@@ -130,7 +134,7 @@ fn the_programs_own_suites_can_be_carried_out() {
     for builtin in BUILTIN {
         let suite = load(builtin.name).unwrap();
         assert!(suite.title.is_some(), "{}", builtin.name);
-        let jobs = jobs(&suite, &vm()).unwrap_or_else(|error| panic!("{error}"));
+        let jobs = jobs(&suite, &guests()).unwrap_or_else(|error| panic!("{error}"));
         assert!(!arms(jobs).unwrap().is_empty());
     }
     let error = load("quik").unwrap_err().to_string();
