@@ -60,13 +60,6 @@ impl<'a> Row<'a> {
     }
 }
 
-impl Row<'_> {
-    /// A cost's median over the repetitions that have one.
-    pub(super) fn cost(&self, figure: impl Fn(&crate::result::Cost) -> f64) -> Option<f64> {
-        median(self.trials.iter().filter_map(|trial| trial.cost.as_ref()).map(figure))
-    }
-}
-
 impl Section<'_> {
     fn first(&self) -> &Trial {
         self.rows[0].first()
@@ -75,11 +68,6 @@ impl Section<'_> {
     /// Whether any row has latency.
     pub(super) fn has_latency(&self) -> bool {
         self.rows.iter().any(|row| row.trials.iter().any(|trial| trial.latency.is_some()))
-    }
-
-    /// Whether any row has costs.
-    pub(super) fn has_cost(&self) -> bool {
-        self.rows.iter().any(|row| row.trials.iter().any(|trial| trial.cost.is_some()))
     }
 
     /// Whether any row has repetitions.

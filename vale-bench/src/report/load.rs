@@ -3,7 +3,7 @@
 use super::figure::{micros, percent, scaled, significant};
 use super::group::{Row, Section};
 use super::search::Searches;
-use crate::result::{Arrivals, FlowOrder, Latency, Load, LoadedLatency, Pacing, ThreadKind, Trial};
+use crate::result::{Arrivals, Cost, FlowOrder, Latency, Load, LoadedLatency, Pacing, ThreadKind, Trial};
 use crate::stats::median;
 
 /// Header and rows of a table.
@@ -53,13 +53,48 @@ pub(super) fn round_trips_of<'a>(measured: impl Iterator<Item = Repeats<'a>>) ->
     (!rows.is_empty()).then_some((header, rows))
 }
 
-/// A sentence for each row whose senders followed a schedule, and one for where processor time went.
-pub(super) fn sentences(section: &Section<'_>) -> Vec<String> {
-    section.rows.iter().flat_map(|row| [paced(row), cost(row)]).flatten().collect()
+/// Where processor time went, if that was measured.
+pub(super) fn costs(section: &Section<'_>) -> Option<Cells> {
+    fn of_row<'a>(row: &Row<'a>) -> Vec<&'a Cost> {
+        row.trials.iter().filter_map(|trial| trial.cost.as_ref()).collect()
+    }
+    let exits = |costs: &[&Cost]| {
+        let exits =
+            costs.iter().flat_map(|cost| cost.guests.iter().filter_map(|guest| guest.exits)).sum::<u64>();
+        let frames = costs.iter().map(|cost| cost.frames).sum::<u64>();
+        (exits > 0 && frames > 0).then(|| exits as f64 / frames as f64)
+    };
+    let measured: Vec<(&Row<'_>, Vec<&Cost>)> =
+        section.rows.iter().map(|row| (row, of_row(row))).filter(|(_, costs)| !costs.is_empty()).collect();
+    let any_exits = measured.iter().any(|(_, costs)| exits(costs).is_some());
+    let rows: Vec<Vec<String>> = measured
+        .iter()
+        .map(|(row, costs)| {
+            let over = |of: &dyn Fn(&Cost) -> Option<f64>| median(costs.iter().filter_map(|cost| of(cost)));
+            let of_kind = |kind| over(&|cost| cost.ns_per_frame(kind));
+            let mut figures = vec![
+                over(&|cost| Some(cost.cpu_ns_per_frame)),
+                of_kind(ThreadKind::Switch),
+                of_kind(ThreadKind::Engine),
+                of_kind(ThreadKind::Vcpu),
+                of_kind(ThreadKind::Vmm),
+            ];
+            figures.extend(any_exits.then(|| exits(costs)));
+            figures.push(over(&|cost| Some(cost.mpps_per_core)));
+            figures.push(over(&|cost| Some(cost.context_switches_per_s)));
+            let figures = figures.into_iter().map(|figure| figure.map_or_else(|| "-".into(), significant));
+            [row.dataplane().to_owned(), row.size().to_owned()].into_iter().chain(figures).collect()
+        })
+        .collect();
+    let mut header = vec!["Dataplane", "Frame", "ns/frame", "Switch", "Engines", "vCPUs", "QEMU"];
+    header.extend(any_exits.then_some("Exits"));
+    header.extend(["Mpps/core", "cswch/s"]);
+    (!rows.is_empty()).then_some((header, rows))
 }
 
-fn name(row: &Row<'_>) -> String {
-    format!("{} {}", row.dataplane(), row.size())
+/// A sentence for each row whose senders followed a schedule.
+pub(super) fn sentences(section: &Section<'_>) -> Vec<String> {
+    section.rows.iter().filter_map(paced).collect()
 }
 
 /// The senders of a trial that followed a schedule.
@@ -77,44 +112,15 @@ fn paced(row: &Row<'_>) -> Option<String> {
     let (asked, achieved) = (figure(|p| p.asked_pps)?, figure(|p| p.achieved_pps)?);
     let off = (achieved / asked - 1.0) * 100.0;
     Some(format!(
-        "Pacing, {}: {}pps asked for, {off:+.3} % off; late by p50 {}, p99 {}, max {} µs; {:.2} % of the gaps \
+        "Pacing, {} {}: {}pps asked for, {off:+.3} % off; late by p50 {}, p99 {}, max {} µs; {:.2} % of the gaps \
          between frames within 2 µs.",
-        name(row),
+        row.dataplane(),
+        row.size(),
         scaled(asked),
         late(|times| times.p50_ns),
         late(|times| times.p99_ns),
         late(|times| times.max_ns),
         figure(|p| p.within_2us_ratio)? * 100.0
-    ))
-}
-
-fn cost(row: &Row<'_>) -> Option<String> {
-    let costs = || row.trials.iter().filter_map(|trial| trial.cost.as_ref());
-    let all = median(costs().map(|cost| cost.cpu_ns_per_frame))?;
-    let kinds = [
-        (ThreadKind::Switch, "switch"),
-        (ThreadKind::Engine, "engines of the host"),
-        (ThreadKind::Vcpu, "virtual processors"),
-        (ThreadKind::Vmm, "rest of QEMU"),
-    ];
-    let of_kind = |(kind, name): (ThreadKind, &str)| {
-        Some(format!("{name} {}", significant(median(costs().filter_map(|cost| cost.ns_per_frame(kind)))?)))
-    };
-    let parts: Vec<String> = kinds.into_iter().filter_map(of_kind).collect();
-    let exits = costs().flat_map(|cost| cost.guests.iter().filter_map(|guest| guest.exits)).sum::<u64>();
-    let frames = costs().map(|cost| cost.frames).sum::<u64>();
-    let exits = if exits > 0 && frames > 0 {
-        format!(", {} guest exits a frame", significant(exits as f64 / frames as f64))
-    } else {
-        String::new()
-    };
-    Some(format!(
-        "Cost, {}: {} ns of processor time a frame ({}), {} Mpps a core, {} context switches/s{exits}.",
-        name(row),
-        significant(all),
-        parts.join(", "),
-        significant(median(costs().map(|cost| cost.mpps_per_core))?),
-        significant(median(costs().map(|cost| cost.context_switches_per_s))?),
     ))
 }
 
@@ -139,15 +145,25 @@ pub(super) fn words(load: &Load) -> Vec<String> {
 }
 
 /// What the figures beside the headline mean.
-pub(super) fn legend(sections: &[Section<'_>], searches: &[Searches]) -> Option<String> {
+pub(super) fn legends(sections: &[Section<'_>], searches: &[Searches]) -> Vec<String> {
     let after = searches.iter().any(|table| table.round_trips.is_some());
     let any = after || sections.iter().any(|section| round_trips(section).is_some());
     let whose =
         if after { " After a search they are in percent of what was found for its first goal." } else { "" };
-    any.then(|| {
+    let by_load = any.then(|| {
         format!(
             "Round trips by load are timed from when a probe was due; idle is without load, one probe after the \
              other; floor is what the probing engine measures with nothing in between.{whose}"
         )
-    })
+    });
+    let costs: Vec<Cells> = sections.iter().filter_map(costs).collect();
+    let exits = costs.iter().any(|(header, _)| header.contains(&"Exits"));
+    let exits = if exits { " Exits are those of guests, for each frame." } else { "" };
+    let cost = (!costs.is_empty()).then(|| {
+        format!(
+            "ns/frame is the processor time of all threads for each frame received; of it the switch's, that of the \
+             host's engines, of virtual processors, and of the rest of QEMU.{exits} cswch are context switches."
+        )
+    });
+    by_load.into_iter().chain(cost).collect()
 }

@@ -21,6 +21,9 @@ impl Report for Markdown {
             if let Some(round_trips) = load::round_trips(section) {
                 table(round_trips, out)?;
             }
+            if let Some(costs) = load::costs(section) {
+                table(costs, out)?;
+            }
             let sentences = load::sentences(section);
             for sentence in &sentences {
                 writeln!(out, "- {}", escape(sentence))?;
@@ -67,7 +70,7 @@ impl Report for Markdown {
             );
             writeln!(out, "{}\n", escape(&legend))?;
         }
-        if let Some(legend) = load::legend(&sections, &searches) {
+        for legend in load::legends(&sections, &searches) {
             writeln!(out, "{}\n", escape(&legend))?;
         }
         if let Some(legend) = search::legend(document) {

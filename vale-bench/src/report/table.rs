@@ -29,23 +29,13 @@ impl Report for Table {
             for line in text::wrap(&section.title(), width, "", "  ") {
                 writeln!(out, "{}", paint.bold(&line))?;
             }
-            let (header, rows) = cells(section);
-            let (header, rows, left_out) = fit(header, rows, width);
-            writeln!(out, "{}", table(&header, rows, view))?;
-            if let Some((header, rows)) = load::round_trips(section) {
-                let (header, rows, left_out) = fit(header, rows, width);
-                writeln!(out, "\n{}", table(&header, rows, view))?;
-                if !left_out.is_empty() {
-                    let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
-                    paragraph(out, &text, width, "", |line| paint.dim(line))?;
-                }
+            fitted(out, cells(section), view)?;
+            for beside in [load::round_trips(section), load::costs(section)].into_iter().flatten() {
+                writeln!(out)?;
+                fitted(out, beside, view)?;
             }
             for sentence in load::sentences(section) {
                 paragraph(out, &sentence, width, "", |line| paint.dim(line))?;
-            }
-            if !left_out.is_empty() {
-                let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
-                paragraph(out, &text, width, "", |line| paint.dim(line))?;
             }
             writeln!(out)?;
         }
@@ -54,22 +44,13 @@ impl Report for Table {
             for line in text::wrap(&searches.title, width, "", "  ") {
                 writeln!(out, "{}", paint.bold(&line))?;
             }
-            let (header, rows, left_out) = fit(searches.header.clone(), searches.rows.clone(), width);
-            writeln!(out, "{}", table(&header, rows, view))?;
-            if !left_out.is_empty() {
-                let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
-                paragraph(out, &text, width, "", |line| paint.dim(line))?;
-            }
+            fitted(out, (searches.header.clone(), searches.rows.clone()), view)?;
             for note in &searches.notes {
                 paragraph(out, note, width, "! ", |line| paint.yellow(line))?;
             }
-            if let Some((header, rows)) = searches.round_trips.clone() {
-                let (header, rows, left_out) = fit(header, rows, width);
-                writeln!(out, "\n{}", table(&header, rows, view))?;
-                if !left_out.is_empty() {
-                    let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
-                    paragraph(out, &text, width, "", |line| paint.dim(line))?;
-                }
+            if let Some(round_trips) = searches.round_trips.clone() {
+                writeln!(out)?;
+                fitted(out, round_trips, view)?;
             }
             writeln!(out)?;
         }
@@ -82,7 +63,7 @@ impl Report for Table {
         if let Some(legend) = search::legend(document) {
             paragraph(out, legend, width, "", |line| paint.dim(line))?;
         }
-        if let Some(legend) = load::legend(&sections, &searches) {
+        for legend in load::legends(&sections, &searches) {
             paragraph(out, &legend, width, "", |line| paint.dim(line))?;
         }
         if sections.is_empty() && !document.searches.is_empty() {
@@ -114,6 +95,18 @@ impl Report for Table {
         }
         Ok(())
     }
+}
+
+/// Writes a table, and which columns it has no room for.
+fn fitted(out: &mut dyn Write, (header, rows): load::Cells, view: &View) -> std::io::Result<()> {
+    let width = usize::from(view.width.max(40));
+    let (header, rows, left_out) = fit(header, rows, width);
+    writeln!(out, "{}", table(&header, rows, view))?;
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let text = format!("Too narrow for {}; try --format csv.", left_out.join(", "));
+    paragraph(out, &text, width, "", |line| Paint { colour: view.colour }.dim(line))
 }
 
 /// Writes wrapped lines, those after the first indented as far as `bullet`.
@@ -171,12 +164,6 @@ fn columns(section: &Section<'_>) -> Vec<Column> {
             Column { header: "p99 µs", cell: |row| Some(micros(row.latency_ns(|l| l.p99_ns)?)) },
         ]);
     }
-    if section.has_cost() {
-        columns.push(Column {
-            header: "ns/frame",
-            cell: |row| Some(significant(row.cost(|cost| cost.cpu_ns_per_frame)?)),
-        });
-    }
     if section.has_ratio() {
         columns.push(Column { header: "Ratio", cell: |row| Some(format!("{:.2}", row.ratio?)) });
     }
@@ -199,8 +186,10 @@ pub(super) fn cells(section: &Section<'_>) -> (Vec<&'static str>, Vec<Vec<String
 }
 
 /// Columns that give way on a narrow terminal, the first first.
-const DISPENSABLE: [&str; 10] = [
-    "ns/frame",
+const DISPENSABLE: [&str; 12] = [
+    "cswch/s",
+    "Exits",
+    "QEMU",
     "Sent s",
     "Forwarded",
     "p99.9 µs",

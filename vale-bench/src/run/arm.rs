@@ -162,7 +162,8 @@ impl Arm {
     /// For people: `v2v`, and where there may be any number of guests, or more than usual, `loopback of 3`.
     fn scenario(&self) -> String {
         let (scenario, guests) = (self.topology.scenario, self.topology.vms());
-        if self.topology.forwards() || guests > 2 {
+        let usual = if self.topology.wanted(None).host_ports { 1 } else { 2 };
+        if self.topology.forwards() || guests > usual {
             format!("{scenario} of {guests}")
         } else {
             scenario.to_owned()
