@@ -43,7 +43,7 @@ pub trait Dataplane: Send + Sync {
     fn what(&self) -> &str;
     /// Options of the command line that are its own, as they are typed. Given without a dataplane that has it, an
     /// option is refused.
-    fn options(&self) -> &'static [&'static str];
+    fn options(&self) -> Vec<&'static str>;
     /// What it needs of a host for `wanted`, and `facts` do not show.
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack>;
     /// Brings the topology up.

@@ -36,8 +36,8 @@ impl Dataplane for Bridge {
         "the kernel's bridge, guests with virtio-net on taps"
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        &["--guest-driver"]
+    fn options(&self) -> Vec<&'static str> {
+        vec!["--guest-driver"]
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {

@@ -27,8 +27,8 @@ impl Dataplane for Named {
         "ports of this host by their names, and whatever joins them"
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        &["--port"]
+    fn options(&self) -> Vec<&'static str> {
+        vec!["--port"]
     }
 
     /// What a port lacks is told when it is opened.

@@ -50,16 +50,8 @@ impl Dataplane for OvsDpdk {
         "Open vSwitch's userspace datapath on DPDK, vhost-user ports"
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        &[
-            "--ring",
-            "--mrg-rxbuf",
-            "--queue-size",
-            "--queues",
-            "--guest-driver",
-            "--guest-driver dpdk",
-            "--ovs-flows",
-        ]
+    fn options(&self) -> Vec<&'static str> {
+        [vhost::OPTIONS, &["--ovs-flows"]].concat()
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {

@@ -72,8 +72,8 @@ impl Dataplane for Profile {
         &self.what
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        vhost::OPTIONS
+    fn options(&self) -> Vec<&'static str> {
+        [vhost::OPTIONS, &[vhost::ROLE]].concat()
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {

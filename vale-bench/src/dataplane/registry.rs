@@ -106,7 +106,7 @@ mod tests {
         let named: Arc<dyn Dataplane> = Arc::new(named::Named);
         for plane in all().into_iter().chain([named]) {
             let known = |option: &str| option.split(' ').next().is_some_and(|long| typed.contains(long));
-            let unknown: Vec<_> = plane.options().iter().filter(|option| !known(option)).collect();
+            let unknown: Vec<_> = plane.options().into_iter().filter(|option| !known(option)).collect();
             assert!(unknown.is_empty(), "{}: {unknown:?}", plane.name());
         }
     }

@@ -44,8 +44,8 @@ impl Dataplane for Testpmd {
         "DPDK's testpmd, io forwarding between vhost-user ports"
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        vhost::OPTIONS
+    fn options(&self) -> Vec<&'static str> {
+        [vhost::OPTIONS, &[vhost::ROLE]].concat()
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {

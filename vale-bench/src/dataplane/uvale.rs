@@ -37,8 +37,8 @@ impl Dataplane for Uvale {
         "VALE's forwarding in this process, ports in memory shared with the guest"
     }
 
-    fn options(&self) -> &'static [&'static str] {
-        &["--slots"]
+    fn options(&self) -> Vec<&'static str> {
+        vec!["--slots"]
     }
 
     fn lacks(&self, facts: &Facts, wanted: &Wanted<'_>) -> Vec<Lack> {

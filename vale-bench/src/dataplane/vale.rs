@@ -61,10 +61,12 @@ impl Dataplane for Vale {
         }
     }
 
-    fn options(&self) -> &'static [&'static str] {
+    fn options(&self) -> Vec<&'static str> {
         match self.guests {
-            Guests::Ptnet => &["--link pipe", "--forwarder vale", "--klooptx", "--klooprx", "--guest-module"],
-            Guests::Virtio => &["--link pipe", "--guest-driver"],
+            Guests::Ptnet => {
+                vec!["--link pipe", "--forwarder vale", "--klooptx", "--klooprx", "--guest-module"]
+            }
+            Guests::Virtio => vec!["--link pipe", "--guest-driver"],
         }
     }
 

@@ -25,15 +25,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Options of every vhost-user dataplane.
-pub(super) const OPTIONS: &[&str] = &[
-    "--ring",
-    "--mrg-rxbuf",
-    "--queue-size",
-    "--queues",
-    "--vhost-role",
-    "--guest-driver",
-    "--guest-driver dpdk",
-];
+pub(super) const OPTIONS: &[&str] =
+    &["--ring", "--mrg-rxbuf", "--queue-size", "--queues", "--guest-driver", "--guest-driver dpdk"];
+
+/// An option of those besides that can be either end of a socket.
+pub(super) const ROLE: &str = "--vhost-role";
 
 /// Largest frame with FCS that fits a virtio buffer of an interface whose MTU is 1500.
 const MAX_FRAME: u16 = 1518;
