@@ -6,7 +6,7 @@ mod fixture;
 use std::collections::BTreeSet;
 use std::fs;
 
-use fixture::{Bench, END_DEADLINE, READY_DEADLINE, RUN_DEADLINE, has_dpdk};
+use fixture::{Bench, END_DEADLINE, GUESTS_DEADLINE, READY_DEADLINE, RUN_DEADLINE, has_dpdk};
 use vale_bench::result::{ResultDocument, Trial};
 
 /// How long a trial is here.
@@ -46,6 +46,8 @@ fn a_switch_that_is_a_program_is_started_for_every_round() {
         .succeeds()
         .stdout
         .lines()
+        // As far as the first table goes.
+        .take_while(|line| !line.is_empty())
         .filter(|line| line.starts_with("testpmd "))
         .count();
     assert_eq!(rows, 1, "the rounds of a dataplane are one row");
@@ -141,6 +143,30 @@ fn a_suite_goes_on_where_it_was_interrupted() {
     assert!(bench.path("page/index.html").is_file());
     bench.run("suite s.toml --out other.json").exits(2).says("holds another result");
     bench.run("suite s.toml --out s.html").exits(2).says("the page and the document cannot both be");
+    bench.leaves_nothing_behind();
+}
+
+#[test]
+fn a_suite_goes_on_with_the_guests_it_began_with() {
+    let Some(bench) = Bench::with_guests() else { return };
+    let run = "[[run]]\nscenario = \"p2v\"\nduration = \"200ms\"\nwarmup = \"50ms\"\ninterval = \"50ms\"\nrepeat = 2\n";
+    fs::write(bench.path("s.toml"), run).unwrap();
+    bench.run_within("suite s.toml --accel tcg", GUESTS_DEADLINE).succeeds();
+    let mut half = bench.kept("s.json").document;
+    let guests = half.manifest.vms.clone();
+    assert_eq!((half.manifest.guest_cpus, half.trials.len(), guests.len()), (Some(1), 2, 1));
+    half.trials.pop();
+    let text = serde_json::to_string(&half).unwrap();
+    fs::write(bench.path("s.json"), &text).unwrap();
+    // Found only when guests are needed.
+    let line = "suite s.toml --accel tcg --guest-cpus 2 --guest-ram 600M";
+    let said =
+        "other guests: guests.memory: 448M against 600M; guests.vcpus: 1 against 2; --restart begins anew";
+    bench.run_within(line, GUESTS_DEADLINE).exits(2).says(said);
+    assert_eq!(fs::read_to_string(bench.path("s.json")).unwrap(), text, "it is left as it was");
+    bench.run_within("suite s.toml --accel tcg", GUESTS_DEADLINE).succeeds();
+    let whole = bench.kept("s.json").document;
+    assert_eq!((whole.trials.len(), whole.manifest.vms), (2, guests));
     bench.leaves_nothing_behind();
 }
 

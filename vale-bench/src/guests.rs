@@ -11,7 +11,7 @@ use crate::doctor::{GuestFacts, KernelFound};
 use crate::exit::{Exit, Fail, FailContext};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::result::{self, Accelerator, Warning};
+use crate::result::{self, Accelerator, Manifest, Warning};
 use crate::rundir::RunDir;
 use crate::station::{BootWait, Machine, Ram};
 use crate::units::parse_cpus;
@@ -156,34 +156,35 @@ impl GuestHost {
         self.kvm_refused.clone().map(|reason| Warning::KvmUnusable { reason })
     }
 
-    /// For the manifest.
-    #[must_use]
-    pub fn qemu(&self) -> result::Qemu {
-        result::Qemu { path: self.qemu.path.display().to_string(), version: self.qemu.version.text.clone() }
-    }
-
-    /// For the manifest; `None` where guests boot a disk.
-    #[must_use]
-    pub fn kernel(&self) -> Option<result::GuestKernel> {
-        let Boots::Kernel(kernel) = &self.boots else { return None };
-        let release = Some(kernel.release.clone());
-        Some(result::GuestKernel { path: kernel.image.display().to_string(), release })
-    }
-
-    /// For the manifest: the disk that guests boot.
-    #[must_use]
-    pub fn image(&self) -> Option<result::GuestImage> {
-        let Boots::Disk(DiskImage { path, format }, _) = &self.boots else { return None };
-        Some(result::GuestImage { path: path.display().to_string(), format: format.name().into() })
-    }
-
-    /// Where its guests' memory lies, for the manifest.
-    #[must_use]
-    pub fn memory(&self) -> String {
-        match self.numa_node {
+    /// Writes down what guests run on.
+    pub fn describe(&self, manifest: &mut Manifest) {
+        manifest.accelerator = self.accelerator();
+        manifest.qemu = Some(result::Qemu {
+            path: self.qemu.path.display().to_string(),
+            version: self.qemu.version.text.clone(),
+        });
+        (manifest.guest_kernel, manifest.guest_image) = match &self.boots {
+            Boots::Kernel(kernel) => {
+                let path = kernel.image.display().to_string();
+                (Some(result::GuestKernel { path, release: Some(kernel.release.clone()) }), None)
+            }
+            Boots::Disk(DiskImage { path, format }, _) => {
+                let path = path.display().to_string();
+                (None, Some(result::GuestImage { path, format: format.name().into() }))
+            }
+        };
+        manifest.guest_memory = Some(match self.numa_node {
             Some(node) => format!("{}, NUMA node {node}", self.memory),
             None => self.memory.to_string(),
-        }
+        });
+        manifest.guest_cpus = Some(self.cpus);
+        manifest.guest_ram_mib = Some(self.ram_mib());
+    }
+
+    /// Memory of each guest.
+    fn ram_mib(&self) -> u32 {
+        let usual = if matches!(self.boots, Boots::Disk(..)) { SYSTEM_MEMORY_MIB } else { MEMORY_MIB };
+        self.ram_mib.unwrap_or(usual)
     }
 
     /// What dataplanes ask about it.
@@ -308,8 +309,7 @@ impl GuestHost {
         }
         let machine = launch.spec.machine;
         launch.spec.smp = self.cpus;
-        let usual = if matches!(made, Made::Disk(..)) { SYSTEM_MEMORY_MIB } else { MEMORY_MIB };
-        let ram = self.ram(self.ram_mib.unwrap_or(usual)).context_with(cannot)?;
+        let ram = self.ram(self.ram_mib()).context_with(cannot)?;
         launch.shared_ram(&ram).context_with(cannot)?;
         match made {
             Made::Kernel(kernel, image) => {

@@ -14,7 +14,7 @@ pub use arm::{Arm, Job, arms};
 use crate::cli::{BenchArgs, GuestArgs, OutputArgs, VmArgs};
 use crate::commands::Output;
 use crate::dataplane::{self, registry};
-use crate::exit::Fail;
+use crate::exit::{Exit, Fail};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::provenance;
@@ -94,6 +94,11 @@ pub fn carry_out(
     let began = session.began();
     progress.finish();
     if let Err(fail) = &measured {
+        let made = document.trials.len() + document.searches.len();
+        if fail.exit() == Exit::Usage && done > 0 && made <= done {
+            // An earlier run that this one must not go on with stays as it is.
+            return measured;
+        }
         document.incomplete = Some(fail.to_string());
     }
     let shown = match document.trials.is_empty() && document.searches.is_empty() {

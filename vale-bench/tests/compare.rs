@@ -65,6 +65,8 @@ fn manifest() -> Manifest {
         guest_kernel: None,
         guest_image: None,
         guest_memory: None,
+        guest_cpus: None,
+        guest_ram_mib: None,
         vms: Vec::new(),
         pinning: Vec::new(),
     }

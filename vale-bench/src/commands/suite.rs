@@ -37,9 +37,10 @@ pub(super) fn run(args: &SuiteArgs) -> Result<(), Fail> {
         None => fresh(&suite, &arms, dataplanes, args.order_seed),
     };
     let shown = run::carry_out(arms, document, Some(&args.guests), &output, args.output.quiet);
+    let refused = shown.as_ref().is_err_and(|fail| fail.exit() == Exit::Usage);
     let beside = match &suite.published {
-        Some(name) => beside(&place, name, args.output.format),
-        None => Ok(()),
+        Some(name) if !refused => beside(&place, name, args.output.format),
+        _ => Ok(()),
     };
     shown.and(beside)
 }
@@ -124,7 +125,7 @@ fn earlier(place: &Path, suite: &Suite, args: &SuiteArgs) -> Result<Option<Resul
         return Err(Fail::usage(sentence));
     }
     if args.order_seed.is_some_and(|seed| document.plan.seed != Some(seed)) {
-        return Err(Fail::usage(format!("{name} was begun with another --seed; {restart}")));
+        return Err(Fail::usage(format!("{name} was begun with another --order-seed; {restart}")));
     }
     // What failed or was not there may be there now.
     document.skipped.clear();

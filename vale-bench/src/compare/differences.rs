@@ -74,13 +74,19 @@ const FIELDS: &[Field] = &[
     decides("host.cpu.isolated_cpus", |d| d.manifest.host.cpu.isolated_cpus.clone()),
     decides("host.hypervisor", |d| Some(d.manifest.host.hypervisor.clone().unwrap_or_else(|| "none".into()))),
     decides("host.kernel_release", |d| Some(d.manifest.host.kernel_release.clone())),
-    decides("guests.memory", |d| guest_option(&d.manifest, "-m")),
-    decides("guests.vcpus", |d| guest_option(&d.manifest, "-smp")),
+    decides("guests.memory", |d| {
+        let told = d.manifest.guest_ram_mib.map(|mib| format!("{mib}M"));
+        told.or_else(|| guest_option(&d.manifest, "-m"))
+    }),
+    decides("guests.vcpus", |d| {
+        d.manifest.guest_cpus.map(|cpus| cpus.to_string()).or_else(|| guest_option(&d.manifest, "-smp"))
+    }),
     decides("tool.optimised", |d| Some(d.manifest.tool.optimised.to_string())),
     tells("tool.version", |d| Some(d.manifest.tool.version.clone())),
     tells("tool.git_revision", |d| d.manifest.tool.git_revision.clone()),
     tells("tool.git_dirty", |d| d.manifest.tool.git_dirty.map(|dirty| dirty.to_string())),
     tells("qemu.version", |d| d.manifest.qemu.as_ref().map(|qemu| qemu.version.clone())),
+    tells("guest_memory", |d| d.manifest.guest_memory.clone()),
     tells("guest_image", |d| {
         d.manifest.guest_image.as_ref().map(|image| format!("{} ({})", image.path, image.format))
     }),
@@ -153,21 +159,39 @@ pub(super) fn differences(inputs: &[Input], allow: &[String]) -> Vec<Difference>
 
 /// What decides rates and differs between two machines, in sentences; guests are not looked at.
 pub fn differing_hosts(before: &Manifest, now: &Manifest) -> Vec<String> {
+    let of_host = |d: &Difference| d.field.starts_with("host.") || d.field.starts_with("tool.");
+    let decides = |d: &Difference| d.is_refused() || d.field.starts_with("tool.");
+    sentences(before, now, |d| of_host(d) && decides(d))
+}
+
+/// What differs in what guests run on, in sentences.
+pub fn differing_guests(before: &Manifest, now: &Manifest) -> Vec<String> {
+    const FIELDS: [&str; 7] = [
+        "accelerator",
+        "guests.memory",
+        "guests.vcpus",
+        "qemu.version",
+        "guest_memory",
+        "guest_image",
+        "guest_kernel.release",
+    ];
+    sentences(before, now, |d| FIELDS.contains(&d.field.as_str()))
+}
+
+fn sentences(before: &Manifest, now: &Manifest, which: impl Fn(&Difference) -> bool) -> Vec<String> {
     let input = |manifest: &Manifest| {
         let document = ResultDocument::new(manifest.clone(), crate::result::Plan::default());
         Input { path: std::path::PathBuf::new(), document }
     };
-    let of_host = |d: &Difference| d.field.starts_with("host.") || d.field.starts_with("tool.");
-    let decides = |d: &Difference| d.is_refused() || d.field.starts_with("tool.");
     let all = differences(&[input(before), input(now)], &[]);
-    all.iter().filter(|d| of_host(d) && decides(d)).map(|d| format!("{}: {}", d.field, d.text())).collect()
+    all.iter().filter(|d| which(d)).map(|d| format!("{}: {}", d.field, d.text())).collect()
 }
 
-/// The values after an option on the command lines of all guests, each once.
+/// What follows an option on the command lines of all guests, as far as a comma, each once.
 fn guest_option(manifest: &Manifest, option: &str) -> Option<String> {
     let value = |argv: &Vec<String>| {
         let at = argv.iter().position(|word| word == option)?;
-        argv.get(at + 1).cloned()
+        argv.get(at + 1)?.split(',').next().map(str::to_owned)
     };
     let values: BTreeSet<String> = manifest.vms.iter().filter_map(|vm| value(&vm.argv)).collect();
     (!values.is_empty()).then(|| values.into_iter().collect::<Vec<_>>().join(" and "))

@@ -182,6 +182,12 @@ pub struct Manifest {
     /// Where the guests' memory lies: `memfd`, `hugetlb` or `hugetlb:FOLDER`; null without guests.
     #[serde(default)]
     pub guest_memory: Option<String>,
+    /// Virtual processors of each guest; null without guests.
+    #[serde(default)]
+    pub guest_cpus: Option<u16>,
+    /// Memory of each guest, in MiB; null without guests.
+    #[serde(default)]
+    pub guest_ram_mib: Option<u32>,
     /// The guests.
     pub vms: Vec<Vm>,
     /// Threads that were bound to processors; empty when none was.

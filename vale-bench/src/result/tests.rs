@@ -79,6 +79,8 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
         guest_kernel: None,
         guest_image: None,
         guest_memory: None,
+        guest_cpus: None,
+        guest_ram_mib: None,
         vms: vec![Vm {
             name: "vm1".into(),
             dataplane: "uvale".into(),

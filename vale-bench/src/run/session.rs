@@ -15,6 +15,7 @@ use super::estimate::{Estimate, about};
 use super::searches;
 use crate::cli::{BenchArgs, GuestArgs};
 use crate::commands::Output;
+use crate::compare::differences::differing_guests;
 use crate::dataplane::{self, Lab, Setting};
 use crate::doctor::Facts;
 use crate::exit::{Exit, Fail, FailContext};
@@ -247,7 +248,10 @@ impl<'a> Session<'a> {
         let began = Instant::now();
         let mut lab = match self.up.take() {
             Some(lab) => lab,
-            None => self.bring_up(index).map_err(Stop::Arm)?,
+            None => {
+                self.find_host(index)?;
+                self.bring_up(index).map_err(Stop::Arm)?
+            }
         };
         let took = began.elapsed();
         let measured = cells.iter().try_for_each(|cell| match cell.methods.is_empty() {
@@ -325,7 +329,6 @@ impl<'a> Session<'a> {
     }
 
     fn bring_up(&mut self, index: usize) -> Result<Lab, Fail> {
-        self.find_host(index)?;
         let slot = &self.slots[index];
         let arm = &slot.arm;
         let name = arm.plane.name();
@@ -355,9 +358,11 @@ impl<'a> Session<'a> {
         self.lab_dir = Some(lab_dir);
         lab.awake(|lab| trial::teach(lab, self.interrupt))?;
         if !slot.described {
-            self.document.manifest.vms.append(&mut lab.vms.clone());
-            self.document.manifest.pinning.append(&mut lab.pinning.clone());
-            if self.document.manifest.pinning.is_empty() {
+            // A run that is taken up again has them already.
+            let manifest = &mut self.document.manifest;
+            add_new(&mut manifest.vms, &lab.vms);
+            add_new(&mut manifest.pinning, &lab.pinning);
+            if manifest.pinning.is_empty() {
                 self.warn(Warning::Unpinned);
             }
             self.slots[index].described = true;
@@ -366,18 +371,25 @@ impl<'a> Session<'a> {
     }
 
     /// Finds what guests run on, if this arm needs some and nobody did before.
-    fn find_host(&mut self, index: usize) -> Result<(), Fail> {
+    fn find_host(&mut self, index: usize) -> Result<(), Stop> {
         let (None, Some(guests), 1..) = (&self.host, self.guests, self.slots[index].arm.topology.vms())
         else {
             return Ok(());
         };
-        let host = GuestHost::find(guests, self.progress)?;
-        let manifest = &mut self.document.manifest;
-        manifest.qemu = Some(host.qemu());
-        manifest.guest_kernel = host.kernel();
-        manifest.guest_image = host.image();
-        manifest.guest_memory = Some(host.memory());
-        manifest.accelerator = host.accelerator();
+        let host = GuestHost::find(guests, self.progress).map_err(Stop::Arm)?;
+        let before = &self.document.manifest;
+        let mut now = before.clone();
+        host.describe(&mut now);
+        if before.qemu.is_some() {
+            let differing = differing_guests(before, &now);
+            if !differing.is_empty() {
+                return Err(Stop::Run(Fail::usage(format!(
+                    "what was measured before had other guests: {}; --restart begins anew, --out FILE elsewhere",
+                    differing.join("; ")
+                ))));
+            }
+        }
+        self.document.manifest = now;
         if host.accelerator() == Accelerator::Tcg {
             self.warn(Warning::Tcg);
         }
@@ -424,6 +436,15 @@ impl<'a> Session<'a> {
     fn left(&self) -> String {
         let remaining = self.remaining();
         if remaining >= SHORT { format!("; {} left", about(remaining)) } else { String::new() }
+    }
+}
+
+/// Adds what `known` does not have yet.
+fn add_new<T: Clone + PartialEq>(known: &mut Vec<T>, more: &[T]) {
+    for one in more {
+        if !known.contains(one) {
+            known.push(one.clone());
+        }
     }
 }
 
