@@ -5,6 +5,7 @@ mod fixture;
 
 use fixture::{Bench, key_of, system_disk, write_qcow2};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 /// Firmware, boot loader, kernel, systemd and cloud-init, all translated, on a machine under load.
@@ -94,6 +95,40 @@ fn a_key_that_the_guest_does_not_know_is_refused_and_told() {
     let words = ["p2v", "--accel", "tcg", "--guest-image", image];
     let ran = bench.start_command(bench.command(&[&words[..], &way].concat())).ends_within(DEADLINE);
     ran.exits(1).says("root@vm1 is not let in over ssh").says("Permission denied");
+    bench.leaves_nothing_behind();
+}
+
+/// An ssh that answers as a real one would.
+fn stand_in(bench: &Bench, says: &str, code: i32) {
+    let (folder, text) = (bench.path("bin"), format!("#!/bin/sh\necho '{says}' >&2\nexit {code}\n"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("ssh"), text).unwrap();
+    fs::set_permissions(folder.join("ssh"), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn whoever_cannot_become_root_and_a_guest_that_lets_nobody_in_are_told() {
+    let Some(bench) = Bench::with_guests() else { return };
+    // A first sector that stays where it is.
+    let mut sector = vec![0; 1 << 20];
+    sector[..2].copy_from_slice(&[0xeb, 0xfe]);
+    sector[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(bench.path("idle.raw"), sector).unwrap();
+    let folders = format!("{}:{}", bench.path("bin").display(), std::env::var("PATH").unwrap());
+    let line = "p2v --accel tcg --guest-image idle.raw --guest-ssh debian";
+    let run = |line: &str| {
+        let mut command = bench.command(&line.split(' ').collect::<Vec<_>>());
+        command.env("PATH", &folders);
+        bench.start_command(command).ends_within(Duration::from_secs(60))
+    };
+    stand_in(&bench, "sudo: a password is required", 1);
+    let ran = run(line);
+    ran.exits(1).says("the agent cannot be started over ssh as debian: sudo: a password is required");
+    // Firmware clears the screen; the end of its console must not clear the reader's.
+    ran.says("SeaBIOS").never_says("\x1b");
+    stand_in(&bench, "ssh: connect to host 127.0.0.1 port 1: Connection refused", 255);
+    let ran = run(&format!("{line} --boot-timeout 3s"));
+    ran.exits(1).says("it let nobody in over ssh in time: ssh: connect to host").says("--boot-timeout");
     bench.leaves_nothing_behind();
 }
 

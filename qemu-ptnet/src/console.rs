@@ -48,7 +48,7 @@ impl Logs {
         Ok(logs)
     }
 
-    /// The last `bytes` of a log, from the beginning of a line where there is one.
+    /// The last `bytes` of a log, from the beginning of a line where there is one, without what a terminal would obey.
     #[must_use]
     pub fn tail(&self, source: Source, bytes: usize) -> String {
         let state = self.lock();
@@ -60,7 +60,7 @@ impl Logs {
         {
             last.drain(..=end);
         }
-        String::from_utf8_lossy(&last).replace('\r', "")
+        without_escapes(&last)
     }
 
     /// Waits until the console's last [`TAIL_BYTES`] hold `text`, at most `timeout`; whether they do.
@@ -143,6 +143,13 @@ fn contains(text: &[u8], wanted: &[u8]) -> bool {
     wanted.is_empty() || text.windows(wanted.len()).any(|window| window == wanted)
 }
 
+/// A log as text, without colours and whatever else a terminal would obey; lines and tabs stay.
+#[must_use]
+pub fn without_escapes(log: &[u8]) -> String {
+    let columns = log.split(|&byte| byte == b'\t').map(strip_ansi_escapes::strip);
+    columns.map(|column| String::from_utf8_lossy(&column).into_owned()).collect::<Vec<_>>().join("\t")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,6 +179,18 @@ mod tests {
         let start = Instant::now();
         assert!(!logs.wait_for("three", LONG));
         assert!(start.elapsed() < LONG, "a log that ended is not waited for");
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_of_what_a_guest_wrote() {
+        let (mut console, stderr, logs) = logs(None);
+        // As SeaBIOS begins: reset, no line wrapping, clear the screen.
+        console
+            .write_all(b"\x1bc\x1b[?7l\x1b[2J\x1b[0mSeaBIOS\r\n\x1b]0;title\x07\xff\x00Boot\ting")
+            .unwrap();
+        drop((console, stderr));
+        assert!(logs.wait_end(LONG));
+        assert_eq!(logs.tail(Source::Console, 100), "SeaBIOS\n\u{fffd}Boot\ting");
     }
 
     #[test]

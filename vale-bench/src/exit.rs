@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io::Write;
 
+use crate::plain::plain_lines;
+
 /// Exit codes of vale-bench.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -129,12 +131,12 @@ impl fmt::Display for Fail {
     /// The sentence, then each cause after a colon; further lines (a log's tail) stay lines.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut said = self.error.to_string();
-        f.write_str(&said)?;
+        f.write_str(&plain_lines(&said))?;
         for cause in self.error.chain().skip(1) {
             let text = cause.to_string();
             // Many errors repeat their cause in their own words.
             if !said.contains(&text) {
-                write!(f, ": {text}")?;
+                write!(f, ": {}", plain_lines(&text))?;
             }
             said = text;
         }

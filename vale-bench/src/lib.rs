@@ -24,6 +24,7 @@ pub mod links;
 pub mod load;
 pub mod machine;
 pub mod pcap;
+mod plain;
 pub mod program;
 pub mod progress;
 pub mod provenance;

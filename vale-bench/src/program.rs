@@ -17,6 +17,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use qemu_ptnet::child::{Process, run as run_to_end};
+use qemu_ptnet::console::without_escapes;
 use qemu_ptnet::{shell_quote, slowness};
 use rustix::process::Signal;
 
@@ -176,7 +177,7 @@ impl Running {
         self.log.metadata().map_or(0, |meta| meta.len())
     }
 
-    /// What it printed from byte `from` on, 1 MiB at most.
+    /// What it printed from byte `from` on, 1 MiB at most, without colours and the like.
     #[must_use]
     pub fn output(&self, from: u64) -> String {
         let len = self.printed().saturating_sub(from).min(READ_BYTES) as usize;
@@ -188,7 +189,7 @@ impl Running {
                 Ok(n) => read += n,
             }
         }
-        String::from_utf8_lossy(&bytes[..read]).into_owned()
+        without_escapes(&bytes[..read])
     }
 
     /// How it ended, once it has.

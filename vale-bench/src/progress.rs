@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::plain::plain_lines;
+
 /// Steps of the bar; a terminal cannot show more.
 const STEPS: u64 = 1000;
 
@@ -105,6 +107,7 @@ impl Progress {
 
     /// Shows a line that stays, above the bar if there is one.
     pub fn println(&self, line: &str) {
+        let line = plain_lines(line);
         match &self.sink {
             Sink::Bar(bar) => bar.suspend(|| {
                 let _ = writeln!(io::stderr(), "{line}");

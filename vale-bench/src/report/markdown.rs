@@ -54,7 +54,7 @@ impl Report for Markdown {
             // The end of a log, as code of this item.
             for (index, line) in lines.enumerate() {
                 let space = if index == 0 { "\n" } else { "" };
-                writeln!(out, "{space}      {line}")?;
+                writeln!(out, "{space}      {}", text::plain(line))?;
             }
         }
         if !doubts.is_empty() {
@@ -77,7 +77,7 @@ impl Report for Markdown {
             writeln!(out, "{}\n", escape(legend))?;
         }
         writeln!(out, "{}\n", escape(&text::circumstances(document)))?;
-        writeln!(out, "```sh\n{}\n```", text::command(&document.manifest.command_line))?;
+        writeln!(out, "```sh\n{}\n```", text::plain(&text::command(&document.manifest.command_line)))?;
         if let Some(path) = &view.source {
             writeln!(out, "\nRaw data: {}", escape(&path.display().to_string()))?;
         }
@@ -116,7 +116,7 @@ impl Export for Markdown {
 /// Text that Markdown leaves as it is.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text::plain(text).chars() {
         if matches!(c, '\\' | '`' | '*' | '_' | '<' | '>' | '|' | '[' | ']' | '#') {
             escaped.push('\\');
         }

@@ -58,7 +58,7 @@ impl Report for Table {
             let mut lines = gap.lines();
             paragraph(out, lines.next().unwrap_or_default(), width, "! ", |line| paint.red(line))?;
             // The end of a log is shown as it is.
-            lines.try_for_each(|line| writeln!(out, "    {line}"))?;
+            lines.try_for_each(|line| writeln!(out, "    {}", text::plain(line)))?;
         }
         if let Some(legend) = search::legend(document) {
             paragraph(out, legend, width, "", |line| paint.dim(line))?;
@@ -241,13 +241,13 @@ pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, view: &View) -> Str
         table.force_no_tty();
     }
     table.set_header(header.iter().map(|text| {
-        let cell = Cell::new(text);
+        let cell = Cell::new(text::plain(text));
         if view.colour { cell.add_attribute(Attribute::Bold) } else { cell }
     }));
     let main = header.iter().position(|text| *text == "Mpps");
     for row in rows {
         table.add_row(row.into_iter().enumerate().map(|(index, text)| {
-            let cell = Cell::new(text);
+            let cell = Cell::new(text::plain(&text));
             if view.colour && Some(index) == main { cell.fg(Color::Green) } else { cell }
         }));
     }

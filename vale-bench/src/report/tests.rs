@@ -326,6 +326,31 @@ fn searches_have_rows_of_their_own_in_csv() {
 }
 
 #[test]
+fn a_document_from_elsewhere_gives_a_terminal_no_orders() {
+    let mut document = crate::result::tests::full_document();
+    let orders = "a\x1b[2J\u{9b}1mb\rc";
+    for trial in &mut document.trials {
+        trial.dataplane.name = orders.into();
+        trial.scenario = orders.into();
+        trial.frame_size.label = orders.into();
+    }
+    document.failed.push(crate::result::Failed {
+        scenario: orders.into(),
+        dataplane: orders.into(),
+        repeat: 1,
+        reason: format!("{orders}\n{orders}"),
+    });
+    document.incomplete = Some(orders.into());
+    document.manifest.command_line.push(orders.into());
+    document.manifest.host.cpu.model = Some(orders.into());
+    for format in [Format::Table, Format::Markdown] {
+        let text = render(&document, format);
+        assert!(text.contains("a\u{fffd}"), "{text}");
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{format:?}: {text:?}");
+    }
+}
+
+#[test]
 fn loss_over_time_grows_and_ends_with_the_account() {
     let mut trial = trial("uvale", 64, 1, 1000, 30);
     let window = |tx, rx| crate::result::Window {

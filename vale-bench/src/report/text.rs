@@ -1,6 +1,7 @@
 //! What every report for people says beside its figures: gaps, warnings, circumstances.
 
 use super::figure;
+pub(super) use crate::plain::plain;
 use crate::result::{Accelerator, ResultDocument, Warning};
 
 /// All warnings of one kind, shown by the worst of them.
@@ -143,12 +144,12 @@ pub(super) fn legend(has_spread: bool, has_latency: bool, ratio_to: Option<&str>
 }
 
 /// Breaks `text` between words into lines of at most `width` columns, the first after `first`, the others
-/// after `rest`. A word longer than a line stays whole.
+/// after `rest`. A word longer than a line stays whole. What a terminal would obey is made harmless.
 pub(crate) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = first.to_owned();
     let mut empty = true;
-    for word in text.split_whitespace() {
+    for word in text.split_whitespace().map(plain) {
         if !empty && line.chars().count() + 1 + word.chars().count() > width {
             lines.push(std::mem::replace(&mut line, rest.to_owned()));
             empty = true;
@@ -156,21 +157,11 @@ pub(crate) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> Vec<Str
         if !empty {
             line.push(' ');
         }
-        line.push_str(word);
+        line.push_str(&word);
         empty = false;
     }
     lines.push(line);
     lines
-}
-
-/// Text without what a terminal, XML or a reader's eye would take for something else: control characters and those
-/// that turn the direction of writing become U+FFFD.
-pub(super) fn plain(text: &str) -> String {
-    let odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}')
-    };
-    text.chars().map(|c| if odd(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Lower-case letters, digits and hyphens alone, for names of files and anchors.
