@@ -98,6 +98,14 @@ fn a_key_that_the_guest_does_not_know_is_refused_and_told() {
     bench.leaves_nothing_behind();
 }
 
+/// A disk whose first sector a BIOS starts, with one instruction in it.
+fn write_boot_disk(bench: &Bench, name: &str, instruction: [u8; 2]) {
+    let mut disk = vec![0; 1 << 20];
+    disk[..2].copy_from_slice(&instruction);
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    fs::write(bench.path(name), disk).unwrap();
+}
+
 /// An ssh that answers as a real one would.
 fn stand_in(bench: &Bench, says: &str, code: i32) {
     let (folder, text) = (bench.path("bin"), format!("#!/bin/sh\necho '{says}' >&2\nexit {code}\n"));
@@ -109,11 +117,8 @@ fn stand_in(bench: &Bench, says: &str, code: i32) {
 #[test]
 fn whoever_cannot_become_root_and_a_guest_that_lets_nobody_in_are_told() {
     let Some(bench) = Bench::with_guests() else { return };
-    // A first sector that stays where it is.
-    let mut sector = vec![0; 1 << 20];
-    sector[..2].copy_from_slice(&[0xeb, 0xfe]);
-    sector[510..512].copy_from_slice(&[0x55, 0xaa]);
-    fs::write(bench.path("idle.raw"), sector).unwrap();
+    // It stays where it is.
+    write_boot_disk(&bench, "idle.raw", [0xeb, 0xfe]);
     let folders = format!("{}:{}", bench.path("bin").display(), std::env::var("PATH").unwrap());
     let line = "p2v --accel tcg --guest-image idle.raw --guest-ssh debian";
     let run = |line: &str| {
@@ -135,11 +140,8 @@ fn whoever_cannot_become_root_and_a_guest_that_lets_nobody_in_are_told() {
 #[test]
 fn what_cannot_be_booted_is_told_at_once() {
     let Some(bench) = Bench::with_guests() else { return };
-    // A first sector that gives the machine back to its firmware.
-    let mut sector = vec![0; 1 << 20];
-    sector[..2].copy_from_slice(&[0xcd, 0x18]);
-    sector[510..512].copy_from_slice(&[0x55, 0xaa]);
-    fs::write(bench.path("empty.raw"), sector).unwrap();
+    // It gives the machine back to its firmware.
+    write_boot_disk(&bench, "empty.raw", [0xcd, 0x18]);
     let ran = bench.run_within("p2v --accel tcg --guest-image empty.raw", Duration::from_secs(60));
     ran.exits(1).says("there is nothing on its disk that can be booted by a BIOS").says("No bootable device");
     // A header that promises an image, and no more of it.

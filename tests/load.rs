@@ -212,7 +212,7 @@ fn what_a_trial_costs_is_told_by_thread() {
         assert!(used <= 2 * cost.elapsed_ns + 100_000_000, "{cost:?}");
         assert!(cost.switch_cpu_ns_per_frame.unwrap() < cost.cpu_ns_per_frame);
     }
-    bench.run("show r.json").succeeds().prints("ns/frame");
+    bench.run("show r.json").succeeds().prints("Dataplane  Frame  ns/frame  Switch");
     let csv = bench.run("show r.json --format csv").succeeds().stdout.clone();
     assert!(csv.lines().next().unwrap().contains("switch_cpu_ns_per_frame"), "{csv}");
 }

@@ -26,7 +26,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use bench::{BenchArgs, HostGuestArgs, IdleChoice, LoopbackArgs, OutputArgs, P2pArgs, V2vArgs};
 pub use ci::{CiArgs, CiCheckArgs, CiFormat};
 pub use compare::{ByChoice, CompareArgs, CompareFormat, PublishedArgs};
-pub use guests::{AccelChoice, ForwarderChoice, GuestArgs, LinkChoice, Switched, VmArgs};
+pub use guests::{AccelChoice, ForwarderChoice, GUEST_MODULE_VAR, GuestArgs, LinkChoice, Switched, VmArgs};
 pub use in_vm::InVmArgs;
 pub use load::{BenchLoadArgs, LoadArgs};
 pub use report::{ReportArgs, RowsChoice};

@@ -10,6 +10,9 @@ use super::vhost::{GuestDriverChoice, GuestMemory, guest_memory, guest_ram};
 use crate::exit::Fail;
 use crate::units::parse_positive_duration;
 
+/// The variable that names netmap's module for guests where `--guest-module` does not.
+pub const GUEST_MODULE_VAR: &str = "VALE_BENCH_GUEST_NETMAP_KO";
+
 /// What runs the guests' instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum AccelChoice {
@@ -111,7 +114,7 @@ pub struct GuestArgs {
 impl GuestArgs {
     /// netmap's module for guests: that which was named, else the environment's.
     pub fn module(&self) -> Option<String> {
-        let named = || std::env::var("VALE_BENCH_GUEST_NETMAP_KO").ok().filter(|module| !module.is_empty());
+        let named = || std::env::var(GUEST_MODULE_VAR).ok().filter(|module| !module.is_empty());
         self.guest_module.clone().or_else(named)
     }
 

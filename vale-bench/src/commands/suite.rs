@@ -1,12 +1,13 @@
 //! `suite`: many benchmarks as one run, which can be taken up again.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{Output, print, view};
 use crate::cli::{FormatChoice, OutputArgs, SuiteArgs};
 use crate::compare::differences::differing_hosts;
 use crate::compare::published;
-use crate::dataplane::registry;
+use crate::dataplane::{Dataplane, registry};
 use crate::exit::{Exit, Fail, FailContext};
 use crate::provenance;
 use crate::result::{OutputFile, Plan, ResultDocument, SuitePlan, rfc3339};
@@ -17,11 +18,9 @@ use crate::suite::{self, Suite};
 pub(super) fn run(args: &SuiteArgs) -> Result<(), Fail> {
     let suite = suite::load(&args.suite).or_exit(Exit::Usage)?;
     let jobs = suite::jobs(&suite, &args.guests).or_exit(Exit::Usage)?;
-    for job in &jobs {
-        check_options(job)?;
-    }
+    let planes = jobs.iter().map(check_options).collect::<Result<Vec<_>, _>>()?;
+    registry::check_options(&planes, &args.guests.given())?;
     let dataplanes = dataplanes(&jobs);
-    registry::check_options(&registry::find_all(&dataplanes)?, &args.guests.given())?;
     let arms = arms(jobs)?;
     distinct(&arms)?;
     if args.list {
@@ -45,10 +44,12 @@ pub(super) fn run(args: &SuiteArgs) -> Result<(), Fail> {
     shown.and(beside)
 }
 
-fn check_options(job: &Job) -> Result<(), Fail> {
+/// Refuses options that the dataplane of `job` does not have; the dataplane.
+fn check_options(job: &Job) -> Result<Arc<dyn Dataplane>, Fail> {
     let given = job.bench.given().into_iter().chain(job.vm.iter().flat_map(|vm| vm.given()));
-    let plane = registry::find_all(std::slice::from_ref(&job.dataplane))?;
-    registry::check_options(&plane, &given.collect::<Vec<_>>())
+    let plane = registry::find(&job.dataplane).map_err(Fail::usage)?;
+    registry::check_options(std::slice::from_ref(&plane), &given.collect::<Vec<_>>())?;
+    Ok(plane)
 }
 
 fn dataplanes(jobs: &[Job]) -> Vec<String> {

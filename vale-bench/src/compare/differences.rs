@@ -166,16 +166,7 @@ pub fn differing_hosts(before: &Manifest, now: &Manifest) -> Vec<String> {
 
 /// What differs in what guests run on, in sentences.
 pub fn differing_guests(before: &Manifest, now: &Manifest) -> Vec<String> {
-    const FIELDS: [&str; 7] = [
-        "accelerator",
-        "guests.memory",
-        "guests.vcpus",
-        "qemu.version",
-        "guest_memory",
-        "guest_image",
-        "guest_kernel.release",
-    ];
-    sentences(before, now, |d| FIELDS.contains(&d.field.as_str()))
+    sentences(before, now, |d| ["accelerator", "guest", "qemu."].iter().any(|of| d.field.starts_with(of)))
 }
 
 fn sentences(before: &Manifest, now: &Manifest, which: impl Fn(&Difference) -> bool) -> Vec<String> {

@@ -283,7 +283,7 @@ fn table(table: &Table, name: &str) -> Markup {
 fn command(kept: &Kept, named: bool) -> Markup {
     html! {
         @if named { p class="of" { (kept.name) } }
-        pre tabindex="0" { code { (text::plain(&text::command(&kept.document.manifest.command_line))) } }
+        pre tabindex="0" { code { (text::command(&kept.document.manifest.command_line)) } }
     }
 }
 

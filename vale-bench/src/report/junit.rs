@@ -29,7 +29,7 @@ impl Export for Junit {
 fn suite(kept: &Kept) -> TestSuite {
     let mut suite = TestSuite::new(kept.name.as_str());
     suite.add_property(Property::new("circumstances", text::plain(&text::circumstances(&kept.document))));
-    let command = text::plain(&text::command(&kept.document.manifest.command_line));
+    let command = text::command(&kept.document.manifest.command_line);
     suite.add_property(Property::new("command", command));
     for section in sections(&kept.document) {
         suite.add_test_cases(section.rows.iter().map(|row| case(&section, row)));

@@ -77,7 +77,7 @@ impl Report for Markdown {
             writeln!(out, "{}\n", escape(legend))?;
         }
         writeln!(out, "{}\n", escape(&text::circumstances(document)))?;
-        writeln!(out, "```sh\n{}\n```", text::plain(&text::command(&document.manifest.command_line)))?;
+        writeln!(out, "```sh\n{}\n```", text::command(&document.manifest.command_line))?;
         if let Some(path) = &view.source {
             writeln!(out, "\nRaw data: {}", escape(&path.display().to_string()))?;
         }

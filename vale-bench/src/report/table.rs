@@ -57,7 +57,7 @@ impl Report for Table {
         for gap in text::gaps(document) {
             let mut lines = gap.lines();
             paragraph(out, lines.next().unwrap_or_default(), width, "! ", |line| paint.red(line))?;
-            // The end of a log is shown as it is.
+            // The end of a log stays lines.
             lines.try_for_each(|line| writeln!(out, "    {}", text::plain(line)))?;
         }
         if let Some(legend) = search::legend(document) {

@@ -177,7 +177,7 @@ pub(super) fn slug(text: &str) -> String {
     slug.trim_end_matches('-').to_owned()
 }
 
-/// A command line as one would type it.
+/// A command line as one would type it, with [`plain`] characters alone.
 pub(super) fn command(argv: &[String]) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%^".contains(c);
     let quoted = argv.iter().map(|word| {
@@ -187,5 +187,5 @@ pub(super) fn command(argv: &[String]) -> String {
             format!("'{}'", word.replace('\'', r"'\''"))
         }
     });
-    quoted.collect::<Vec<_>>().join(" ")
+    plain(&quoted.collect::<Vec<_>>().join(" "))
 }

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use qemu_ptnet::QEMU_VAR;
 use qemu_ptnet::child::{Parting, Process};
 use rustix::process::Signal;
 
 use crate::ci::Check;
 use crate::ci::check::{Done, Stop, fail, holds, same, skip};
+use crate::cli::GUEST_MODULE_VAR;
 use crate::result::{ResultDocument, Warning};
 
 pub(in crate::ci) const CHECKS: &[Check] = &[
@@ -47,10 +49,9 @@ const FRAMES: u64 = 1000;
 
 /// Runs a benchmark on the kernel's VALE with ptnet guests, and returns its result.
 fn measure(benchmark: &[&str]) -> Result<ResultDocument, Stop> {
-    for (variable, what) in [
-        ("VALE_BENCH_QEMU", "a QEMU with ptnet"),
-        ("VALE_BENCH_GUEST_NETMAP_KO", "netmap's module for guests"),
-    ] {
+    for (variable, what) in
+        [(QEMU_VAR, "a QEMU with ptnet"), (GUEST_MODULE_VAR, "netmap's module for guests")]
+    {
         if std::env::var_os(variable).is_none_or(|value| value.is_empty()) {
             return skip(format!("it needs {what}: in-vm --qemu, or {variable}"));
         }

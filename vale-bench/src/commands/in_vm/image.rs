@@ -2,7 +2,7 @@
 //! what a vale-bench in it needs to boot guests of its own.
 
 use crate::ci::document::CiDocument;
-use crate::cli::InVmArgs;
+use crate::cli::{GUEST_MODULE_VAR, InVmArgs};
 use crate::exit::{Exit, Fail, FailContext};
 use crate::guests::MODULES;
 use guest::command::{OPTIONAL_MODULES, WORK};
@@ -21,8 +21,6 @@ const HOST_MODULES: [&str; 3] = ["af_packet", "veth", "tun"];
 const KVM_MODULES: [&str; 3] = ["irqbypass", "kvm_amd", "kvm_intel"];
 /// Modules that guests of the machine may want, beyond what [`MODULES`] names.
 const GUEST_MODULES: [&str; 2] = ["virtio_net", "af_packet"];
-/// The variable that names netmap's module for guests.
-const GUEST_NETMAP_VAR: &str = "VALE_BENCH_GUEST_NETMAP_KO";
 
 /// The document of checks that another machine was lost in, in the working directory.
 pub(super) const GO_ON_FILE: &str = ".vale-bench-lost.json";
@@ -65,7 +63,7 @@ impl Cargo {
             carry_kernel(&mut builder, kernel, &tree)?;
             if let Some(netmap) = named.iter().find_map(netmap_file) {
                 builder.copy("/root/netmap.ko", netmap)?;
-                env.push((GUEST_NETMAP_VAR.to_owned(), "/root/netmap.ko".to_owned()));
+                env.push((GUEST_MODULE_VAR.to_owned(), "/root/netmap.ko".to_owned()));
             }
         }
         let optional: Vec<Module> = optional.into_iter().map(Module::named).collect();
