@@ -56,7 +56,7 @@ pub struct Hello {
     pub clocksource: String,
     /// Time since the kernel started, in milliseconds.
     pub uptime_ms: u64,
-    /// Where the counters of the guest's first port lie, one page a port after it; see
+    /// Where the counters of the guest's ports lie, those of its first port first; see
     /// [`pktgen::counters::Counters`].
     pub counters: GuestExtent,
 }

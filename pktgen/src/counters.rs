@@ -1,23 +1,28 @@
 //! What a port has done so far, for others to sample while it runs.
 //!
-//! One thread writes, with relaxed stores once a batch; anyone reads, from another thread or, where the counters
-//! lie in memory shared with a guest, from another machine. So the host samples all ports by one clock. Fields
-//! are single words and never torn, but a sample may see a batch's frames and not yet its bytes: two fields
-//! differ by at most one batch.
+//! One thread writes, once a batch; anyone reads, from another thread or, where the counters lie in memory shared
+//! with a guest, from another machine. So the host samples all ports by one clock.
+//!
+//! A sample is of one moment: its bytes are those of its frames. The totals lie there twice, and the writer, which
+//! never waits, writes them in turn and then tells, by the generation, which are whole. A reader that finds another
+//! generation after reading than before reads again, so a writer that is kept from its processor amid a batch
+//! holds nobody up. Heartbeat and phase are words of their own.
 //!
 //! Layout (little endian, 64-byte aligned, [`SIZE`] bytes):
 //!
-//! | offset | field | | offset | field |
-//! |---|---|---|---|---|
-//! | 0 | magic, u32 | | 64 | rx_missing |
-//! | 4 | layout version, u32 | | 72 | rx_reordered |
-//! | 8 | heartbeat | | 80 | rx_duplicate |
-//! | 16 | tx_frames | | 88 | rx_corrupt |
-//! | 24 | tx_bytes | | 96 | rx_foreign |
-//! | 32 | tx_full | | 104 | phase, u32 |
-//! | 40 | rx_frames | | 108 | reserved, 0 |
-//! | 48 | rx_bytes | | 112 | reserved, 0 |
-//! | 56 | echoes | | 120 | reserved, 0 |
+//! | offset | field |
+//! |---|---|
+//! | 0 | magic, u32 |
+//! | 4 | layout version, u32 |
+//! | 8 | heartbeat |
+//! | 16 | phase, u32 |
+//! | 20 | generation, u32: the totals at 64 are whole where it is even, those at 160 where it is odd |
+//! | 24 | reserved, 0 |
+//! | 64 | totals |
+//! | 160 | totals |
+//!
+//! Totals are words: tx_frames, tx_bytes, tx_full, rx_frames, rx_bytes, echoes, rx_missing, rx_reordered, rx_duplicate,
+//! rx_corrupt, rx_foreign, and one that is reserved.
 //!
 //! Deliberately absent: histograms and per-stream accounts, which the report brings at the end.
 
@@ -25,44 +30,46 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 /// `pgCt`, little endian.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"pgCt");
 /// Version of the layout.
-pub const VERSION: u32 = 1;
-/// Bytes of one [`Counters`]: 32 fit a page.
-pub const SIZE: usize = 128;
+pub const VERSION: u32 = 2;
+/// Bytes of one [`Counters`]: 16 fit a page.
+pub const SIZE: usize = 256;
 
-/// The live counters of one port.
-#[derive(Debug)]
+/// Words of the totals.
+const WORDS: usize = 12;
+/// How often a reader begins anew. A batch takes the writer longer than the reader needs, so the second time is mostly
+/// the last; a guest that writes rubbish into its generation is not waited for.
+const TRIES: u32 = 256;
+
+/// What stands before the totals.
+#[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct Counters {
+struct Head {
     magic: AtomicU32,
     version: AtomicU32,
     heartbeat: AtomicU64,
-    tx_frames: AtomicU64,
-    tx_bytes: AtomicU64,
-    tx_full: AtomicU64,
-    rx_frames: AtomicU64,
-    rx_bytes: AtomicU64,
-    echoes: AtomicU64,
-    rx_missing: AtomicU64,
-    rx_reordered: AtomicU64,
-    rx_duplicate: AtomicU64,
-    rx_corrupt: AtomicU64,
-    rx_foreign: AtomicU64,
     phase: AtomicU32,
-    reserved: [AtomicU32; 5],
+    generation: AtomicU32,
+}
+
+/// The live counters of one port.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Counters {
+    head: Head,
+    totals: [[AtomicU64; WORDS]; 2],
 }
 
 const _: () = {
     assert!(size_of::<Counters>() == SIZE && 4096 % SIZE == 0);
-    assert!(std::mem::offset_of!(Counters, heartbeat) == 8);
-    assert!(std::mem::offset_of!(Counters, tx_frames) == 16);
-    assert!(std::mem::offset_of!(Counters, rx_frames) == 40);
-    assert!(std::mem::offset_of!(Counters, rx_missing) == 64);
-    assert!(std::mem::offset_of!(Counters, phase) == 104);
+    assert!(std::mem::offset_of!(Head, heartbeat) == 8);
+    assert!(std::mem::offset_of!(Head, generation) == 20);
+    assert!(std::mem::offset_of!(Counters, totals) == 64);
 };
 
 /// The values of [`Counters`] at one moment, or the totals a writer publishes.
@@ -96,27 +103,31 @@ pub struct Snapshot {
     pub phase: u32,
 }
 
+impl Snapshot {
+    /// What is published together.
+    fn totals(&self) -> [u64; WORDS] {
+        [
+            self.tx_frames,
+            self.tx_bytes,
+            self.tx_full,
+            self.rx_frames,
+            self.rx_bytes,
+            self.echoes,
+            self.rx_missing,
+            self.rx_reordered,
+            self.rx_duplicate,
+            self.rx_corrupt,
+            self.rx_foreign,
+            0,
+        ]
+    }
+}
+
 impl Default for Counters {
     fn default() -> Self {
-        let zero = || AtomicU64::new(0);
-        Self {
-            magic: AtomicU32::new(MAGIC),
-            version: AtomicU32::new(VERSION),
-            heartbeat: zero(),
-            tx_frames: zero(),
-            tx_bytes: zero(),
-            tx_full: zero(),
-            rx_frames: zero(),
-            rx_bytes: zero(),
-            echoes: zero(),
-            rx_missing: zero(),
-            rx_reordered: zero(),
-            rx_duplicate: zero(),
-            rx_corrupt: zero(),
-            rx_foreign: zero(),
-            phase: AtomicU32::new(0),
-            reserved: Default::default(),
-        }
+        let counters = Self { head: Head::default(), totals: Default::default() };
+        counters.reset();
+        counters
     }
 }
 
@@ -137,35 +148,38 @@ impl Counters {
 
     /// Sets all to 0, with magic and version in place.
     pub fn reset(&self) {
-        self.publish(&Snapshot::default());
-        self.reserved.iter().for_each(|word| word.store(0, Relaxed));
-        self.version.store(VERSION, Relaxed);
-        self.magic.store(MAGIC, Relaxed);
+        for _ in &self.totals {
+            self.publish(&Snapshot::default());
+        }
+        self.head.version.store(VERSION, Relaxed);
+        self.head.magic.store(MAGIC, Relaxed);
     }
 
     /// Refuses memory that is not counters of this layout.
     pub fn check(&self) -> Result<(), Error> {
-        let (magic, version) = (self.magic.load(Relaxed), self.version.load(Relaxed));
+        let (magic, version) = (self.head.magic.load(Relaxed), self.head.version.load(Relaxed));
         if (magic, version) == (MAGIC, VERSION) {
             return Ok(());
         }
         Err(Error::Counters { magic, version, expected: VERSION })
     }
 
+    /// The totals that are whole in this generation.
+    #[inline]
+    fn totals_of(&self, generation: u32) -> &[AtomicU64; WORDS] {
+        &self.totals[(generation % 2) as usize]
+    }
+
     /// Stores all values. Only the one writing thread calls this.
     #[inline]
     pub fn publish(&self, values: &Snapshot) {
-        self.tx_frames.store(values.tx_frames, Relaxed);
-        self.tx_bytes.store(values.tx_bytes, Relaxed);
-        self.tx_full.store(values.tx_full, Relaxed);
-        self.rx_frames.store(values.rx_frames, Relaxed);
-        self.rx_bytes.store(values.rx_bytes, Relaxed);
-        self.echoes.store(values.echoes, Relaxed);
-        self.rx_missing.store(values.rx_missing, Relaxed);
-        self.rx_reordered.store(values.rx_reordered, Relaxed);
-        self.rx_duplicate.store(values.rx_duplicate, Relaxed);
-        self.rx_corrupt.store(values.rx_corrupt, Relaxed);
-        self.rx_foreign.store(values.rx_foreign, Relaxed);
+        let next = self.head.generation.load(Relaxed).wrapping_add(1);
+        // Who sees one of the words below sees that the totals they are part of are no longer whole.
+        fence(Release);
+        for (word, value) in self.totals_of(next).iter().zip(values.totals()) {
+            word.store(value, Relaxed);
+        }
+        self.head.generation.store(next, Release);
         self.beat(values.heartbeat);
         self.set_phase(values.phase);
     }
@@ -173,31 +187,55 @@ impl Counters {
     /// Stores the heartbeat alone. Only the one writing thread calls this.
     #[inline]
     pub fn beat(&self, heartbeat: u64) {
-        self.heartbeat.store(heartbeat, Relaxed);
+        self.head.heartbeat.store(heartbeat, Relaxed);
     }
 
     /// Stores the phase alone. Only the one writing thread calls this.
     #[inline]
     pub fn set_phase(&self, phase: u32) {
-        self.phase.store(phase, Relaxed);
+        self.head.phase.store(phase, Relaxed);
     }
 
     /// Reads all values.
     pub fn snapshot(&self) -> Snapshot {
+        let mut generation = self.head.generation.load(Acquire);
+        let mut totals = [0; WORDS];
+        for _ in 0..TRIES {
+            totals = self.totals_of(generation).each_ref().map(|word| word.load(Relaxed));
+            fence(Acquire);
+            let now = self.head.generation.load(Acquire);
+            if std::mem::replace(&mut generation, now) == now {
+                break;
+            }
+        }
+        let [
+            tx_frames,
+            tx_bytes,
+            tx_full,
+            rx_frames,
+            rx_bytes,
+            echoes,
+            rx_missing,
+            rx_reordered,
+            rx_duplicate,
+            rx_corrupt,
+            rx_foreign,
+            _,
+        ] = totals;
         Snapshot {
-            heartbeat: self.heartbeat.load(Relaxed),
-            tx_frames: self.tx_frames.load(Relaxed),
-            tx_bytes: self.tx_bytes.load(Relaxed),
-            tx_full: self.tx_full.load(Relaxed),
-            rx_frames: self.rx_frames.load(Relaxed),
-            rx_bytes: self.rx_bytes.load(Relaxed),
-            echoes: self.echoes.load(Relaxed),
-            rx_missing: self.rx_missing.load(Relaxed),
-            rx_reordered: self.rx_reordered.load(Relaxed),
-            rx_duplicate: self.rx_duplicate.load(Relaxed),
-            rx_corrupt: self.rx_corrupt.load(Relaxed),
-            rx_foreign: self.rx_foreign.load(Relaxed),
-            phase: self.phase.load(Relaxed),
+            heartbeat: self.head.heartbeat.load(Relaxed),
+            tx_frames,
+            tx_bytes,
+            tx_full,
+            rx_frames,
+            rx_bytes,
+            echoes,
+            rx_missing,
+            rx_reordered,
+            rx_duplicate,
+            rx_corrupt,
+            rx_foreign,
+            phase: self.head.phase.load(Relaxed),
         }
     }
 }
@@ -258,8 +296,8 @@ mod tests {
         counters.reset();
         counters.check().unwrap();
         assert_eq!(counters.snapshot(), Snapshot::default());
-        counters.version.store(VERSION + 1, Relaxed);
-        assert!(matches!(counters.check(), Err(Error::Counters { version: 2, expected: 1, .. })));
+        counters.head.version.store(VERSION + 1, Relaxed);
+        assert!(matches!(counters.check(), Err(Error::Counters { version: 3, expected: 2, .. })));
     }
 
     #[test]
@@ -282,5 +320,65 @@ mod tests {
         let shared = Shared::default();
         shared.publish(&values);
         assert_eq!(shared.snapshot(), values);
+    }
+
+    #[test]
+    fn a_sample_is_of_one_moment() {
+        let shared = Shared::default();
+        let done = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut frames = 0;
+                while done.load(Relaxed) == 0 {
+                    frames += 15;
+                    shared.publish(&Snapshot {
+                        tx_frames: frames,
+                        rx_frames: frames,
+                        rx_bytes: 64 * frames,
+                        rx_foreign: 2 * frames,
+                        ..Snapshot::default()
+                    });
+                    // A batch takes its time.
+                    for _ in 0..50 {
+                        std::hint::spin_loop();
+                    }
+                }
+            });
+            let mut last = Snapshot::default();
+            let mut changes = 0;
+            let torn = loop {
+                let seen = shared.snapshot();
+                let whole = (seen.tx_frames, 64 * seen.tx_frames, 2 * seen.tx_frames);
+                if (seen.rx_frames, seen.rx_bytes, seen.rx_foreign) != whole
+                    || seen.tx_frames < last.tx_frames
+                {
+                    break Some((last, seen));
+                }
+                changes += u32::from(seen != last);
+                last = seen;
+                if changes == 20_000 {
+                    break None;
+                }
+            };
+            done.store(1, Relaxed);
+            assert_eq!(torn, None);
+        });
+    }
+
+    #[test]
+    fn a_writer_without_end_holds_no_reader_up() {
+        let shared = Shared::default();
+        let done = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while done.load(Relaxed) == 0 {
+                    shared.head.generation.fetch_add(1, Relaxed);
+                }
+            });
+            for _ in 0..100 {
+                assert_eq!(shared.snapshot(), Snapshot::default());
+            }
+            done.store(1, Relaxed);
+        });
     }
 }
