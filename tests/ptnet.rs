@@ -32,7 +32,11 @@ fn measure(bench: &Bench, module: &str, qemu: Option<&str>, command: &str) -> Ke
     bench.start_command(bench.command(&words)).ends_within(DEADLINE).succeeds();
     let kept = bench.kept("r.json");
     kept.adds_up();
-    assert!(kept.document.manifest.host.netmap.is_some());
+    let netmap = kept.document.manifest.host.netmap.as_ref().expect("it was loaded");
+    assert!(netmap.build_id.is_some(), "{netmap:?}");
+    let on_ptnet = kept.document.manifest.vms.iter().filter(|vm| vm.dataplane == "vale");
+    // The same file is loaded in the guests.
+    on_ptnet.for_each(|vm| assert_eq!(vm.netmap.as_ref().unwrap().build_id, netmap.build_id));
     assert!(kept.trials().iter().all(|trial| trial.accounting.received > 1000), "{:?}", kept.trials());
     kept
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use fixture::{Bench, END_DEADLINE, GUESTS_DEADLINE, READY_DEADLINE, RUN_DEADLINE, has_dpdk};
-use vale_bench::result::{ResultDocument, Trial};
+use vale_bench::result::{NetmapModule, ResultDocument, Trial};
 
 /// How long a trial is here.
 const BRIEF: &str = "--duration 200ms --warmup 50ms --interval 50ms";
@@ -164,6 +164,15 @@ fn a_suite_goes_on_with_the_guests_it_began_with() {
         "other guests: guests.memory: 448M against 600M; guests.vcpus: 1 against 2; --restart begins anew";
     bench.run_within(line, GUESTS_DEADLINE).exits(2).says(said);
     assert_eq!(fs::read_to_string(bench.path("s.json")).unwrap(), text, "it is left as it was");
+    // What guests say of themselves is found when they are up.
+    let module = NetmapModule { build_id: Some("e60d04".into()), ..NetmapModule::default() };
+    half.manifest.vms[0].netmap = Some(module);
+    let other = serde_json::to_string(&half).unwrap();
+    fs::write(bench.path("s.json"), &other).unwrap();
+    let ran = bench.run_within("suite s.toml --accel tcg", GUESTS_DEADLINE);
+    ran.exits(2).says("other guests: guests.netmap: build e60d04 against unknown; --restart begins anew");
+    assert_eq!(fs::read_to_string(bench.path("s.json")).unwrap(), other, "it is left as it was");
+    fs::write(bench.path("s.json"), &text).unwrap();
     bench.run_within("suite s.toml --accel tcg", GUESTS_DEADLINE).succeeds();
     let whole = bench.kept("s.json").document;
     assert_eq!((whole.trials.len(), whole.manifest.vms), (2, guests));

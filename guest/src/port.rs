@@ -2,7 +2,7 @@
 
 use crate::dpdk::Devices;
 use crate::wire::{Driver, Interface};
-use netmap_rs::kernel::{KernelPort, module_parameters};
+use netmap_rs::kernel::{KernelPort, loaded_module};
 use netmap_rs::portspec::PortSpec;
 use pktgen::ports::any::AnyIo;
 use pktgen::ports::csb::CsbIo;
@@ -47,10 +47,8 @@ pub fn open_interface(
             let spec: PortSpec = format!("netmap:{interface}").parse().map_err(|e| format!("{e}"))?;
             let port = KernelPort::open(&spec).map_err(|e| crate::agent::sentence(&e))?;
             let io = KernelIo::new(port, name, Some(mac), Form::default()).map_err(|e| e.to_string())?;
-            let parameters =
-                module_parameters().map_err(|e| format!("cannot read netmap's parameters: {e}"))?;
-            opened.netmap =
-                parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let module = loaded_module().map_err(|e| format!("cannot read what netmap's module is: {e}"))?;
+            opened.netmap = Some(module.into());
             GuestIo::Kernel(Box::new(io))
         }
         Driver::Packet | Driver::Dpdk => {

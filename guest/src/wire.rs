@@ -3,6 +3,7 @@
 //! Each is a 32-bit little-endian length and so many bytes of JSON, on a virtio-serial port. The guest speaks
 //! first, with [`Event::Hello`]; after that the host asks and the guest answers each request in order.
 
+use netmap_rs::kernel::LoadedModule;
 use netmap_rs::layout::{PortLocation, PortShape};
 use pktgen::engine::Phase;
 use pktgen::ports::dpdk::DpdkFacts;
@@ -115,8 +116,8 @@ pub enum Driver {
 pub struct Interface {
     /// As the guest calls it: `eth0`, or a device of DPDK's.
     pub interface: String,
-    /// Parameters of the guest's netmap module, if it was opened by that.
-    pub netmap: BTreeMap<String, String>,
+    /// The guest's netmap module, if it was opened by that.
+    pub netmap: Option<NetmapModule>,
     /// What DPDK made of it, if it was opened by that.
     pub dpdk: Option<DpdkFacts>,
     /// How its driver serves XDP, if it was opened by that.
@@ -127,7 +128,25 @@ impl Interface {
     /// An interface of which no more is known than what the guest calls it.
     #[must_use]
     pub fn called(interface: String) -> Interface {
-        Interface { interface, netmap: BTreeMap::new(), dpdk: None, xdp: None }
+        Interface { interface, netmap: None, dpdk: None, xdp: None }
+    }
+}
+
+/// A guest's netmap module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetmapModule {
+    /// Its version or source checksum, where it has one.
+    pub version: Option<String>,
+    /// The build it is of, in hex, where its kernel tells.
+    pub build_id: Option<String>,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl From<LoadedModule> for NetmapModule {
+    fn from(LoadedModule { version, build_id, parameters }: LoadedModule) -> NetmapModule {
+        let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        NetmapModule { version, build_id, parameters: parameters.collect() }
     }
 }
 

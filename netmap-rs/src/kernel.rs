@@ -68,7 +68,7 @@ pub use csb::{CsbArrays, Kloop, KloopOptions};
 pub use error::{KernelError, Operation, RingName};
 pub use extmem::{ExtMem, ExtMemError, HUGE_PAGE};
 pub use forward::{CannotForward, Passing, forward};
-pub use params::{ModuleParameters, PARAMETERS, module_parameters};
+pub use params::{LoadedModule, MODULE, ModuleParameters, PARAMETERS, loaded_module, module_parameters};
 pub use port::{KernelPort, Ready};
 pub use register::{Offsets, Register, Registered};
 pub use request::{Body, MAX_EVENT_RINGS, Opt, Request, RingEvents};

@@ -170,8 +170,8 @@ fn privileges(facts: &Facts) -> Check {
 fn netmap(facts: &Facts) -> Check {
     match (&facts.host.netmap, facts.dev_netmap) {
         (module, true) => {
-            let version = module.as_ref().and_then(|module| module.version.as_deref());
-            good("netmap module", format!("/dev/netmap, version {}", version.unwrap_or("unknown")))
+            let module = module.clone().unwrap_or_default();
+            good("netmap module", format!("/dev/netmap, {}", module.name()))
         }
         (Some(_), false) => check(
             "netmap module",

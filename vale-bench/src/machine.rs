@@ -2,9 +2,11 @@
 //!
 //! Deliberately absent: judgements (doctor) and anything that takes trying out, such as whether KVM works.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use netmap_rs::kernel::{LoadedModule, MODULE};
 
 use crate::result::{Cpu, Host, Hugepages, Memory, NetmapModule};
 use crate::units::parse_cpus;
@@ -143,23 +145,10 @@ impl Facts {
     }
 
     fn netmap(&self) -> Option<NetmapModule> {
-        const MODULE: &str = "sys/module/netmap";
-        if !self.root.join(MODULE).is_dir() {
-            return None;
-        }
-        let parameters: BTreeMap<String, String> = fs::read_dir(self.root.join(MODULE).join("parameters"))
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| {
-                let name = entry.file_name().into_string().ok()?;
-                let value = self.read(&format!("{MODULE}/parameters/{name}"))?;
-                Some((name, value))
-            })
-            .collect();
-        let version =
-            self.read(&format!("{MODULE}/version")).or_else(|| self.read(&format!("{MODULE}/srcversion")));
-        Some(NetmapModule { version, parameters })
+        let folder = self.root.join(MODULE.trim_start_matches('/'));
+        let LoadedModule { version, build_id, parameters } = LoadedModule::read(&folder).ok()?;
+        let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(NetmapModule { version, build_id, parameters: parameters.collect() })
     }
 }
 
@@ -197,6 +186,7 @@ mod tests {
             ("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "60\n"),
             ("sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"),
             ("sys/module/netmap/srcversion", "ABCDEF\n"),
+            ("sys/module/netmap/notes/.note.gnu.build-id", "\x04\0\0\0\x02\0\0\0\x03\0\0\0GNU\0\x01z"),
             ("sys/module/netmap/parameters/ptnet_vnet_hdr", "1\n"),
             ("sys/module/netmap/parameters/buf_num", "163840\n"),
         ]);
@@ -212,7 +202,7 @@ mod tests {
         assert_eq!(host.memory.hugepages, [Hugepages { size_kib: 2048, total: 64, free: 60 }]);
         assert_eq!(host.memory.transparent_hugepages.as_deref(), Some("madvise"));
         let netmap = host.netmap.unwrap();
-        assert_eq!(netmap.version.as_deref(), Some("ABCDEF"));
+        assert_eq!(netmap.name(), "version ABCDEF, build 017a");
         assert_eq!(netmap.parameters["ptnet_vnet_hdr"], "1");
     }
 

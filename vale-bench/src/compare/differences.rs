@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CompareError, Input};
-use crate::result::{Dataplane, Manifest, ResultDocument};
+use crate::result::{Dataplane, Manifest, ResultDocument, Vm};
 use std::collections::BTreeSet;
 
 /// How much a differing field weighs.
@@ -91,18 +91,21 @@ const FIELDS: &[Field] = &[
         d.manifest.guest_image.as_ref().map(|image| format!("{} ({})", image.path, image.format))
     }),
     tells("guests.system", |d| {
-        let systems = d.manifest.vms.iter().filter_map(|vm| vm.system.as_ref());
-        let systems =
-            systems.map(|system| format!("{}, Linux {}", system.distribution, system.kernel_release));
-        let each: BTreeSet<String> = systems.collect();
-        (!each.is_empty()).then(|| each.into_iter().collect::<Vec<_>>().join(" and "))
+        of_guests(&d.manifest, |vm| {
+            let system = vm.system.as_ref()?;
+            Some(format!("{}, Linux {}", system.distribution, system.kernel_release))
+        })
+    }),
+    tells("guests.netmap", |d| {
+        of_guests(&d.manifest, |vm| {
+            let module = vm.netmap.as_ref()?;
+            Some(format!("{} {}", module.name(), module.parameters()).trim().to_owned())
+        })
     }),
     tells("guest_kernel.release", |d| d.manifest.guest_kernel.as_ref()?.release.clone()),
     tells("host.netmap.version", |d| d.manifest.host.netmap.as_ref()?.version.clone()),
-    tells("host.netmap.parameters", |d| {
-        let parameters = d.manifest.host.netmap.as_ref()?.parameters.iter();
-        Some(parameters.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "))
-    }),
+    tells("host.netmap.build_id", |d| d.manifest.host.netmap.as_ref()?.build_id.clone()),
+    tells("host.netmap.parameters", |d| Some(d.manifest.host.netmap.as_ref()?.parameters())),
     tells("host.kernel_version", |d| Some(d.manifest.host.kernel_version.clone())),
     tells("host.kernel_command_line", |d| d.manifest.host.kernel_command_line.clone()),
     tells("host.memory.transparent_hugepages", |d| d.manifest.host.memory.transparent_hugepages.clone()),
@@ -180,11 +183,15 @@ fn sentences(before: &Manifest, now: &Manifest, which: impl Fn(&Difference) -> b
 
 /// What follows an option on the command lines of all guests, as far as a comma, each once.
 fn guest_option(manifest: &Manifest, option: &str) -> Option<String> {
-    let value = |argv: &Vec<String>| {
-        let at = argv.iter().position(|word| word == option)?;
-        argv.get(at + 1)?.split(',').next().map(str::to_owned)
-    };
-    let values: BTreeSet<String> = manifest.vms.iter().filter_map(|vm| value(&vm.argv)).collect();
+    of_guests(manifest, |vm| {
+        let at = vm.argv.iter().position(|word| word == option)?;
+        vm.argv.get(at + 1)?.split(',').next().map(str::to_owned)
+    })
+}
+
+/// What there is to say of guests, each sentence once.
+fn of_guests(manifest: &Manifest, value: impl Fn(&Vm) -> Option<String>) -> Option<String> {
+    let values: BTreeSet<String> = manifest.vms.iter().filter_map(value).collect();
     (!values.is_empty()).then(|| values.into_iter().collect::<Vec<_>>().join(" and "))
 }
 
@@ -204,7 +211,7 @@ fn of_planes(document: &ResultDocument, value: fn(&Dataplane) -> String) -> Opti
 mod tests {
     use super::*;
     use crate::result::tests::{document, trial};
-    use crate::result::{Accelerator, Pin};
+    use crate::result::{Accelerator, NetmapModule, Pin};
 
     fn input(change: impl FnOnce(&mut ResultDocument)) -> Input {
         let mut document = document(&["uvale"], vec![trial("uvale", 64, 1, 1000, 0)]);
@@ -240,11 +247,18 @@ mod tests {
     #[test]
     fn what_may_be_under_test_is_told() {
         let changed = input(|d| {
+            d.manifest.vms[0].netmap = Some(NetmapModule {
+                version: Some("2".into()),
+                build_id: Some("e60d".into()),
+                parameters: [("buf_num", "8192"), ("admode", "0")].map(|(n, v)| (n.into(), v.into())).into(),
+            });
             d.manifest.pinning = vec![Pin { thread: "switch".into(), cpus: vec![1] }];
             d.trials[0].dataplane.parameters.insert("slots".into(), "4096".into());
         });
         let found = differences(&[input(|_| ()), changed], &[]);
         assert!(found.iter().all(|d| d.weight == Weight::Told), "{found:?}");
+        let module = found.iter().find(|d| d.field == "guests.netmap").unwrap();
+        assert_eq!(module.text(), "unknown against version 2, build e60d admode=0 buf_num=8192");
         assert_eq!(found.last().unwrap().text(), "uvale: slots=1024 against uvale: slots=4096");
     }
 

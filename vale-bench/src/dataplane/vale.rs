@@ -320,7 +320,7 @@ fn open(port: &LabPort) -> Result<KernelIo, Fail> {
 
 fn open_in_guest(machine: &mut Machine, port: &LabPort, options: &Options) -> Result<Driven, Fail> {
     let opened = machine.open_interface(port, options.driver)?;
-    match opened.netmap.get(VNET_HDR) {
+    match opened.netmap.as_ref().and_then(|module| module.parameters.get(VNET_HDR)) {
         Some(theirs) if theirs != "0" => Err(Fail::host(format!(
             "{VNET_HDR} is {theirs} in {}, and was to be 0: its module takes no notice of the parameter",
             machine.name()

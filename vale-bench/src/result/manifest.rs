@@ -68,12 +68,36 @@ pub struct Memory {
 }
 
 /// The netmap kernel module, where it is loaded.
+///
+/// Null is what the kernel does not tell: netmap gives its module no version, so mostly the build is what tells one
+/// from another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetmapModule {
     /// Its version or source checksum, as the kernel gives it.
     pub version: Option<String>,
+    /// The build it is of, in hex, as in `readelf -n netmap.ko`.
+    #[serde(default)]
+    pub build_id: Option<String>,
     /// Its parameters, `ptnet_vnet_hdr` among them.
     pub parameters: BTreeMap<String, String>,
+}
+
+impl NetmapModule {
+    /// What tells it from another, for people.
+    pub fn name(&self) -> String {
+        match (&self.version, &self.build_id) {
+            (Some(version), Some(build)) => format!("version {version}, build {build}"),
+            (Some(version), None) => format!("version {version}"),
+            (None, Some(build)) => format!("build {build}"),
+            (None, None) => "version unknown".into(),
+        }
+    }
+
+    /// Its parameters as `insmod` takes them.
+    pub fn parameters(&self) -> String {
+        let parameters = self.parameters.iter().map(|(name, value)| format!("{name}={value}"));
+        parameters.collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// The machine.
@@ -145,6 +169,9 @@ pub struct Vm {
     /// What it said of itself; null for one that has nothing but the agent.
     #[serde(default)]
     pub system: Option<GuestSystem>,
+    /// Its netmap module; null for one that drives its ports otherwise.
+    #[serde(default)]
+    pub netmap: Option<NetmapModule>,
     /// Who runs it, as its processor tells (CPUID leaf 0x40000000): `TCGTCGTCGTCG`, `KVMKVMKVM`; null where it does not.
     #[serde(default)]
     pub hypervisor: Option<String>,

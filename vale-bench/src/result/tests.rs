@@ -86,6 +86,7 @@ pub(crate) fn document(dataplanes: &[&str], trials: Vec<Trial>) -> ResultDocumen
             dataplane: "uvale".into(),
             argv: vec!["qemu".into()],
             system: None,
+            netmap: None,
             hypervisor: Some("TCGTCGTCGTCG".into()),
         }],
         pinning: Vec::new(),
@@ -306,6 +307,7 @@ pub(crate) fn full_document() -> ResultDocument {
     let (distribution, kernel_release) = ("Debian GNU/Linux 12 (bookworm)".into(), "6.1.0".into());
     document.manifest.vms[0].system = Some(GuestSystem { distribution, kernel_release });
     document.manifest.host.netmap = Some(NetmapModule::default());
+    document.manifest.vms[0].netmap = Some(NetmapModule::default());
     document.manifest.pinning = vec![Pin { thread: "switch".into(), cpus: vec![1] }];
     document
 }

@@ -23,7 +23,7 @@ use crate::goals::Method;
 use crate::guests::GuestHost;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::result::{Accelerator, Direction, Failed, ResultDocument, Skipped, Trial, Warning};
+use crate::result::{Accelerator, Direction, Failed, Manifest, ResultDocument, Skipped, Trial, Warning};
 use crate::rundir::RunDir;
 use crate::searching;
 use crate::stats::Random;
@@ -250,7 +250,9 @@ impl<'a> Session<'a> {
             Some(lab) => lab,
             None => {
                 self.find_host(index)?;
-                self.bring_up(index).map_err(Stop::Arm)?
+                let lab = self.bring_up(index).map_err(Stop::Arm)?;
+                self.describe(index, &lab)?;
+                lab
             }
         };
         let took = began.elapsed();
@@ -357,17 +359,29 @@ impl<'a> Session<'a> {
         let mut lab = arm.plane.bring_up(&setting).context_with(|| format!("cannot bring up {name}"))?;
         self.lab_dir = Some(lab_dir);
         lab.awake(|lab| trial::teach(lab, self.interrupt))?;
-        if !slot.described {
-            // A run that is taken up again has them already.
-            let manifest = &mut self.document.manifest;
-            add_new(&mut manifest.vms, &lab.vms);
-            add_new(&mut manifest.pinning, &lab.pinning);
-            if manifest.pinning.is_empty() {
-                self.warn(Warning::Unpinned);
-            }
-            self.slots[index].described = true;
-        }
         Ok(lab)
+    }
+
+    /// Has what came up in the manifest. A run that is taken up again has it already, and it has to be the same.
+    fn describe(&mut self, index: usize, lab: &Lab) -> Result<(), Stop> {
+        if self.slots[index].described {
+            return Ok(());
+        }
+        let manifest = &mut self.document.manifest;
+        let plane = self.slots[index].arm.plane.name();
+        let mut before = manifest.clone();
+        before.vms.retain(|vm| vm.dataplane == plane);
+        if !before.vms.is_empty() {
+            refuse_others(&before, &Manifest { vms: lab.vms.clone(), ..before.clone() })
+                .map_err(Stop::Run)?;
+        }
+        add_new(&mut manifest.vms, &lab.vms);
+        add_new(&mut manifest.pinning, &lab.pinning);
+        if manifest.pinning.is_empty() {
+            self.warn(Warning::Unpinned);
+        }
+        self.slots[index].described = true;
+        Ok(())
     }
 
     /// Finds what guests run on, if this arm needs some and nobody did before.
@@ -381,13 +395,7 @@ impl<'a> Session<'a> {
         let mut now = before.clone();
         host.describe(&mut now);
         if before.qemu.is_some() {
-            let differing = differing_guests(before, &now);
-            if !differing.is_empty() {
-                return Err(Stop::Run(Fail::usage(format!(
-                    "what was measured before had other guests: {}; --restart begins anew, --out FILE elsewhere",
-                    differing.join("; ")
-                ))));
-            }
+            refuse_others(before, &now).map_err(Stop::Run)?;
         }
         self.document.manifest = now;
         if host.accelerator() == Accelerator::Tcg {
@@ -436,6 +444,16 @@ impl<'a> Session<'a> {
     fn left(&self) -> String {
         let remaining = self.remaining();
         if remaining >= SHORT { format!("; {} left", about(remaining)) } else { String::new() }
+    }
+}
+
+/// Fails where a run that is taken up again has other guests than it had.
+fn refuse_others(before: &Manifest, now: &Manifest) -> Result<(), Fail> {
+    match differing_guests(before, now).join("; ") {
+        same if same.is_empty() => Ok(()),
+        differing => Err(Fail::usage(format!(
+            "what was measured before had other guests: {differing}; --restart begins anew, --out FILE elsewhere"
+        ))),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::guests::image::Way;
 use crate::result;
 use guest::client::{Client, ClientError};
 use guest::counters::CounterPage;
-use guest::wire::{Driver, GuestExtent, Hello, Interface, Reply, Request};
+use guest::wire::{Driver, GuestExtent, Hello, Interface, NetmapModule, Reply, Request};
 use netmap_rs::layout::{PortLocation, PortShape};
 use netmap_rs::memory::{Extent, Memory};
 use pktgen::counters::Snapshot;
@@ -57,6 +57,8 @@ pub struct Machine {
     counters: CounterPage,
     doorbells: Vec<Option<OwnedFd>>,
     whole_system: bool,
+    /// Once an interface was opened by it.
+    netmap: Option<result::NetmapModule>,
 }
 
 impl Machine {
@@ -90,7 +92,17 @@ impl Machine {
         let doorbells = doorbells.into_iter().map(Some).collect();
         let name = name.to_owned();
         let whole_system = system.is_some();
-        Ok(Machine { name, vm: Some(vm), client, ram, hello, counters, doorbells, whole_system })
+        Ok(Machine {
+            name,
+            vm: Some(vm),
+            client,
+            ram,
+            hello,
+            counters,
+            doorbells,
+            whole_system,
+            netmap: None,
+        })
     }
 
     /// Its name.
@@ -117,6 +129,7 @@ impl Machine {
             dataplane: dataplane.to_owned(),
             argv: argv.collect(),
             system,
+            netmap: self.netmap.clone(),
             hypervisor: (!hypervisor.is_empty()).then(|| hypervisor.clone()),
         }
     }
@@ -147,7 +160,12 @@ impl Machine {
         let request =
             Request::OpenInterface { port: port.local, name: port.name.clone(), mac: port.mac, driver };
         match self.ask("open an interface", &request)? {
-            Reply::Interface(interface) => Ok(interface),
+            Reply::Interface(interface) => {
+                if let Some(NetmapModule { version, build_id, parameters }) = interface.netmap.clone() {
+                    self.netmap = Some(result::NetmapModule { version, build_id, parameters });
+                }
+                Ok(interface)
+            }
             _ => Err(self.out_of_turn("open an interface")),
         }
     }
