@@ -40,10 +40,25 @@ impl Difference {
         self.weight == Weight::Refused
     }
 
-    /// The values, for people.
+    /// The values, for people; of lists of parameters, those that differ.
     pub fn text(&self) -> String {
-        let values = self.values.iter().map(|value| value.as_deref().unwrap_or("unknown"));
-        values.collect::<Vec<_>>().join(" against ")
+        let words = |value: &Option<String>| -> Option<BTreeSet<String>> {
+            let words: BTreeSet<_> = value.as_ref()?.split_whitespace().map(str::to_owned).collect();
+            words.iter().all(|word| word.contains('=')).then_some(words)
+        };
+        let values = match self.values.iter().map(words).collect::<Option<Vec<_>>>() {
+            Some(lists) => {
+                let common = |word: &&String| lists.iter().all(|list| list.contains(*word));
+                let own = |list: &BTreeSet<String>| -> Vec<String> {
+                    list.iter().filter(|word| !common(word)).cloned().collect()
+                };
+                let said = |own: Vec<String>| if own.is_empty() { "none".into() } else { own.join(" ") };
+                lists.iter().map(|list| Some(said(own(list)))).collect()
+            }
+            None => self.values.clone(),
+        };
+        let said = values.iter().map(|value| value.as_deref().unwrap_or("unknown"));
+        said.collect::<Vec<_>>().join(" against ")
     }
 }
 
@@ -96,16 +111,12 @@ const FIELDS: &[Field] = &[
             Some(format!("{}, Linux {}", system.distribution, system.kernel_release))
         })
     }),
-    tells("guests.netmap", |d| {
-        of_guests(&d.manifest, |vm| {
-            let module = vm.netmap.as_ref()?;
-            Some(format!("{} {}", module.name(), module.parameters()).trim().to_owned())
-        })
-    }),
+    tells("guests.netmap", |d| of_guests(&d.manifest, |vm| Some(vm.netmap.as_ref()?.name()))),
+    tells("guests.netmap.parameters", |d| of_guests(&d.manifest, |vm| vm.netmap.as_ref()?.settings())),
     tells("guest_kernel.release", |d| d.manifest.guest_kernel.as_ref()?.release.clone()),
     tells("host.netmap.version", |d| d.manifest.host.netmap.as_ref()?.version.clone()),
     tells("host.netmap.build_id", |d| d.manifest.host.netmap.as_ref()?.build_id.clone()),
-    tells("host.netmap.parameters", |d| Some(d.manifest.host.netmap.as_ref()?.parameters())),
+    tells("host.netmap.parameters", |d| d.manifest.host.netmap.as_ref()?.settings()),
     tells("host.kernel_version", |d| Some(d.manifest.host.kernel_version.clone())),
     tells("host.kernel_command_line", |d| d.manifest.host.kernel_command_line.clone()),
     tells("host.memory.transparent_hugepages", |d| d.manifest.host.memory.transparent_hugepages.clone()),
@@ -160,11 +171,11 @@ pub(super) fn differences(inputs: &[Input], allow: &[String]) -> Vec<Difference>
     differing.collect()
 }
 
-/// What decides rates and differs between two machines, in sentences; guests are not looked at.
+/// What decides rates and differs between two machines, and what measured and passed frames there, in sentences; guests
+/// are not looked at.
 pub fn differing_hosts(before: &Manifest, now: &Manifest) -> Vec<String> {
-    let of_host = |d: &Difference| d.field.starts_with("host.") || d.field.starts_with("tool.");
-    let decides = |d: &Difference| d.is_refused() || d.field.starts_with("tool.");
-    sentences(before, now, |d| of_host(d) && decides(d))
+    let is = |d: &Difference, of: &[&str]| of.iter().any(|of| d.field.starts_with(of));
+    sentences(before, now, |d| is(d, &["tool.", "host.netmap."]) || is(d, &["host."]) && d.is_refused())
 }
 
 /// What differs in what guests run on, in sentences.
@@ -244,21 +255,31 @@ mod tests {
         assert_eq!(differences(&[input(|_| ()), input(|_| ())], &[]), []);
     }
 
+    fn netmap(build: &str, parameters: &[(&str, &str)]) -> Option<NetmapModule> {
+        let parameters = parameters.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        Some(NetmapModule { version: Some("2".into()), build_id: Some(build.into()), parameters })
+    }
+
     #[test]
     fn what_may_be_under_test_is_told() {
         let changed = input(|d| {
-            d.manifest.vms[0].netmap = Some(NetmapModule {
-                version: Some("2".into()),
-                build_id: Some("e60d".into()),
-                parameters: [("buf_num", "8192"), ("admode", "0")].map(|(n, v)| (n.into(), v.into())).into(),
-            });
+            d.manifest.host.netmap = netmap("1", &[("admode", "2"), ("buf_num", "8192")]);
+            d.manifest.vms[0].netmap =
+                netmap("0017", &[("buf_num", "4096"), ("admode", "0"), ("sink_num", "1")]);
             d.manifest.pinning = vec![Pin { thread: "switch".into(), cpus: vec![1] }];
             d.trials[0].dataplane.parameters.insert("slots".into(), "4096".into());
         });
-        let found = differences(&[input(|_| ()), changed], &[]);
+        let parameters = [("buf_num", "8192"), ("admode", "0"), ("buf_curr_num", "7")];
+        let before = input(|d| {
+            d.manifest.host.netmap = netmap("1", &[("buf_num", "8192")]);
+            d.manifest.vms[0].netmap = netmap("e60d", &parameters);
+        });
+        let found = differences(&[before, changed], &[]);
         assert!(found.iter().all(|d| d.weight == Weight::Told), "{found:?}");
-        let module = found.iter().find(|d| d.field == "guests.netmap").unwrap();
-        assert_eq!(module.text(), "unknown against version 2, build e60d admode=0 buf_num=8192");
+        let text = |of: &str| found.iter().find(|d| d.field == of).unwrap().text();
+        assert_eq!(text("guests.netmap"), "version 2, build e60d against version 2, build 0017");
+        assert_eq!(text("guests.netmap.parameters"), "buf_num=8192 against buf_num=4096 sink_num=1");
+        assert_eq!(text("host.netmap.parameters"), "none against admode=2");
         assert_eq!(found.last().unwrap().text(), "uvale: slots=1024 against uvale: slots=4096");
     }
 

@@ -93,10 +93,11 @@ impl NetmapModule {
         }
     }
 
-    /// Its parameters as `insmod` takes them.
-    pub fn parameters(&self) -> String {
-        let parameters = self.parameters.iter().map(|(name, value)| format!("{name}={value}"));
-        parameters.collect::<Vec<_>>().join(" ")
+    /// Its parameters as `insmod` takes them, without those that tell what it has taken so far; `None` if it has none.
+    pub fn settings(&self) -> Option<String> {
+        let set = self.parameters.iter().filter(|(name, _)| !name.contains("_curr_"));
+        let set: Vec<_> = set.map(|(name, value)| format!("{name}={value}")).collect();
+        (!set.is_empty()).then(|| set.join(" "))
     }
 }
 
