@@ -3,10 +3,11 @@
 //! One thread writes, once a batch; anyone reads, from another thread or, where the counters lie in memory shared
 //! with a guest, from another machine. So the host samples all ports by one clock.
 //!
-//! A sample is of one moment: its bytes are those of its frames. The totals lie there twice, and the writer, which
-//! never waits, writes them in turn and then tells, by the generation, which are whole. A reader that finds another
-//! generation after reading than before reads again, so a writer that is kept from its processor amid a batch
-//! holds nobody up. Heartbeat and phase are words of their own.
+//! A sample is of one moment: its bytes are those of its frames. The totals lie there four times, and the writer,
+//! which never waits, writes them in turn and then tells, by the generation, which are the latest. A reader that finds
+//! three generations more after reading than before reads again. So a writer that is kept from its processor amid
+//! a batch holds nobody up, nor does one whose batches are shorter than reading takes. Heartbeat and phase are words
+//! of their own.
 //!
 //! Layout (little endian, 64-byte aligned, [`SIZE`] bytes):
 //!
@@ -16,10 +17,9 @@
 //! | 4 | layout version, u32 |
 //! | 8 | heartbeat |
 //! | 16 | phase, u32 |
-//! | 20 | generation, u32: the totals at 64 are whole where it is even, those at 160 where it is odd |
-//! | 24 | reserved, 0 |
-//! | 64 | totals |
-//! | 160 | totals |
+//! | 20 | generation, u32: its two lowest bits tell which totals are the latest |
+//! | 24 | reserved |
+//! | 64, 160, 256, 352 | totals |
 //!
 //! Totals are words: tx_frames, tx_bytes, tx_full, rx_frames, rx_bytes, echoes, rx_missing, rx_reordered, rx_duplicate,
 //! rx_corrupt, rx_foreign, and one that is reserved.
@@ -37,13 +37,15 @@ use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 pub const MAGIC: u32 = u32::from_le_bytes(*b"pgCt");
 /// Version of the layout.
 pub const VERSION: u32 = 2;
-/// Bytes of one [`Counters`]: 16 fit a page.
-pub const SIZE: usize = 256;
+/// Bytes of one [`Counters`]: 9 fit a page.
+pub const SIZE: usize = 448;
 
 /// Words of the totals.
 const WORDS: usize = 12;
-/// How often a reader begins anew. A batch takes the writer longer than the reader needs, so the second time is mostly
-/// the last; a guest that writes rubbish into its generation is not waited for.
+/// How many totals there are. Of two, reading one takes longer now and then, on machines under load, than the writer
+/// needs to come back to it, many times in a row.
+const TOTALS: u32 = 4;
+/// How often a reader begins anew: a guest that writes rubbish into its generation is not waited for.
 const TRIES: u32 = 256;
 
 /// What stands before the totals.
@@ -62,11 +64,11 @@ struct Head {
 #[repr(C)]
 pub struct Counters {
     head: Head,
-    totals: [[AtomicU64; WORDS]; 2],
+    totals: [[AtomicU64; WORDS]; TOTALS as usize],
 }
 
 const _: () = {
-    assert!(size_of::<Counters>() == SIZE && 4096 % SIZE == 0);
+    assert!(size_of::<Counters>() == SIZE && SIZE.is_multiple_of(align_of::<Counters>()));
     assert!(std::mem::offset_of!(Head, heartbeat) == 8);
     assert!(std::mem::offset_of!(Head, generation) == 20);
     assert!(std::mem::offset_of!(Counters, totals) == 64);
@@ -164,17 +166,17 @@ impl Counters {
         Err(Error::Counters { magic, version, expected: VERSION })
     }
 
-    /// The totals that are whole in this generation.
+    /// The latest totals of this generation.
     #[inline]
     fn totals_of(&self, generation: u32) -> &[AtomicU64; WORDS] {
-        &self.totals[(generation % 2) as usize]
+        &self.totals[(generation % TOTALS) as usize]
     }
 
     /// Stores all values. Only the one writing thread calls this.
     #[inline]
     pub fn publish(&self, values: &Snapshot) {
         let next = self.head.generation.load(Relaxed).wrapping_add(1);
-        // Who sees one of the words below sees that the totals they are part of are no longer whole.
+        // Who sees one of the words below sees how old the totals are that they replace.
         fence(Release);
         for (word, value) in self.totals_of(next).iter().zip(values.totals()) {
             word.store(value, Relaxed);
@@ -204,9 +206,11 @@ impl Counters {
             totals = self.totals_of(generation).each_ref().map(|word| word.load(Relaxed));
             fence(Acquire);
             let now = self.head.generation.load(Acquire);
-            if std::mem::replace(&mut generation, now) == now {
+            // The writer may be at those after the latest.
+            if now.wrapping_sub(generation) <= TOTALS - 2 {
                 break;
             }
+            generation = now;
         }
         let [
             tx_frames,
@@ -282,6 +286,7 @@ impl Deref for Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{Duration, Instant};
 
     #[repr(C, align(4096))]
     struct Page([u8; 4096]);
@@ -339,13 +344,13 @@ mod tests {
                         ..Snapshot::default()
                     });
                     // A batch takes its time.
-                    for _ in 0..50 {
+                    for _ in 0..20 {
                         std::hint::spin_loop();
                     }
                 }
             });
             let mut last = Snapshot::default();
-            let mut changes = 0;
+            let (mut changes, began) = (0, Instant::now());
             let torn = loop {
                 let seen = shared.snapshot();
                 let whole = (seen.tx_frames, 64 * seen.tx_frames, 2 * seen.tx_frames);
@@ -356,7 +361,7 @@ mod tests {
                 }
                 changes += u32::from(seen != last);
                 last = seen;
-                if changes == 20_000 {
+                if changes == 20_000 || changes > 0 && began.elapsed() > Duration::from_secs(1) {
                     break None;
                 }
             };
@@ -372,7 +377,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while done.load(Relaxed) == 0 {
-                    shared.head.generation.fetch_add(1, Relaxed);
+                    shared.head.generation.fetch_add(TOTALS, Relaxed);
                 }
             });
             for _ in 0..100 {
