@@ -146,7 +146,8 @@ fn dropping_a_switch_ends_its_thread() {
     let start = Instant::now();
     drop(switch);
     assert!(start.elapsed() < Duration::from_millis(900), "it slept on for {:?}", start.elapsed());
-    assert!(!task.exists());
+    // Whoever waits for a thread goes on a little before the kernel has forgotten it.
+    eventually("its thread is gone", || !task.exists());
     // The application's memory is still its own.
     assert!(send(&mut port, &frame(BROADCAST, mac(0), 60, 0)));
 }
