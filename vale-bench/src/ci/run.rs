@@ -15,7 +15,7 @@ use super::show::Show;
 use super::{modules, world};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
-use crate::result::rfc3339;
+use crate::result::{NetmapModule, rfc3339};
 use crate::{machine, provenance};
 
 /// How to run checks.
@@ -46,6 +46,9 @@ pub fn run(
 ) -> Result<CiDocument, Fail> {
     let mut course = Course::begin(options);
     prepare(options)?;
+    if let Some(earlier) = &options.resume {
+        same_module(earlier, machine::host().netmap.as_ref())?;
+    }
     let mut log = KernelLog::open();
     let todo: Vec<&Check> = checks.iter().filter(|check| !course.has(check.name)).collect();
     let done = course.findings.iter().map(|finding| finding.name.as_str());
@@ -167,6 +170,17 @@ fn prepare(options: &Options) -> Result<(), Fail> {
     match Control::open() {
         Ok(_) => Ok(()),
         Err(e) => Err(Fail::host(e)),
+    }
+}
+
+/// Fails where a run that is gone on with was one of another module than is loaded now.
+fn same_module(earlier: &CiDocument, now: Option<&NetmapModule>) -> Result<(), Fail> {
+    let build = |module: Option<&NetmapModule>| module?.build_id.clone();
+    match (build(earlier.host.netmap.as_ref()), build(now)) {
+        (Some(before), Some(now)) if before != now => Err(Fail::usage(format!(
+            "--resume: that run checked netmap build {before}, and loaded is build {now}: check it from the start"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -323,6 +337,24 @@ mod tests {
         let interrupted = course.document(&log, &rest, false);
         assert_eq!((interrupted.running, interrupted.not_run.len()), (None, 2));
         assert_eq!(interrupted.summary.failed, 0);
+    }
+
+    #[test]
+    fn a_run_goes_on_with_the_module_it_began_with() {
+        let module = |build: Option<&str>| {
+            Some(NetmapModule { build_id: build.map(str::to_owned), ..NetmapModule::default() })
+        };
+        let mut earlier = Course::begin(&Options::default()).document(&KernelLog::open(), &[], false);
+        let mut goes_on = |before: Option<NetmapModule>, now: Option<NetmapModule>| {
+            earlier.host.netmap = before;
+            same_module(&earlier, now.as_ref()).map_err(|fail| fail.to_string())
+        };
+        let refused = goes_on(module(Some("e6")), module(Some("f8"))).unwrap_err();
+        assert!(refused.contains("checked netmap build e6, and loaded is build f8"), "{refused}");
+        goes_on(module(Some("e6")), module(Some("e6"))).unwrap();
+        // Not every kernel tells.
+        goes_on(module(None), module(Some("e6"))).unwrap();
+        goes_on(None, module(Some("e6"))).unwrap();
     }
 
     #[test]

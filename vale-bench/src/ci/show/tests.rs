@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ci::document::{Figure, Outcome, SchemaId, Summary, schema_json};
+use crate::result::{Host, NetmapModule};
 use crate::{machine, provenance};
 
 fn finding(name: &str, outcome: Outcome, why: Option<&str>) -> Finding {
@@ -37,7 +38,11 @@ fn document() -> CiDocument {
         tool: provenance::tool(),
         command_line: vec!["vale-bench".into(), "ci".into()],
         started_at: "2026-11-22T18:42:00Z".into(),
-        host: machine::host(),
+        host: Host {
+            kernel_release: "6.1.0".into(),
+            netmap: Some(NetmapModule { build_id: Some("e60d04".into()), ..NetmapModule::default() }),
+            ..machine::host()
+        },
         module_parameters: [("buf_num".to_owned(), "163840".to_owned())].into(),
         kernel_log_read: true,
         duration_s: 1.5,
@@ -78,6 +83,7 @@ ok    perf.vale      0.25 s
       vale: 2.000 Mpps (1.000 to 3.000, 3 samples)
 
 5 checks in 1.5 s: 2 passed, 1 failed, 1 known defects, 1 skipped
+on Linux 6.1.0, netmap build e60d04
 "##);
 }
 

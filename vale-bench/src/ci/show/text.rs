@@ -84,6 +84,9 @@ impl<W: Write> Show for Text<W> {
             s.known_defects,
             s.skipped
         )?;
+        if let Some(module) = &document.host.netmap {
+            writeln!(self.out, "on Linux {}, netmap {}", document.host.kernel_release, module.name())?;
+        }
         if !document.kernel_log_read {
             writeln!(self.out, "the kernel's log could not be read: only its taint was looked at")?;
         }
