@@ -48,7 +48,7 @@ pub fn open_interface(
             let port = KernelPort::open(&spec).map_err(|e| crate::agent::sentence(&e))?;
             let io = KernelIo::new(port, name, Some(mac), Form::default()).map_err(|e| e.to_string())?;
             let module = loaded_module().map_err(|e| format!("cannot read what netmap's module is: {e}"))?;
-            opened.netmap = Some(module.into());
+            opened.netmap = Some(module);
             GuestIo::Kernel(Box::new(io))
         }
         Driver::Packet | Driver::Dpdk => {

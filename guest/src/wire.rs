@@ -10,7 +10,6 @@ use pktgen::ports::dpdk::DpdkFacts;
 use pktgen::ports::xdp::XdpFacts;
 use pktgen::spec::{FwdReport, FwdSpec, IdlePolicy, PortReport, PortRoles};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::io;
 
 /// Version of these messages. The image is built from the running program, so a mismatch means a stale image.
@@ -117,7 +116,7 @@ pub struct Interface {
     /// As the guest calls it: `eth0`, or a device of DPDK's.
     pub interface: String,
     /// The guest's netmap module, if it was opened by that.
-    pub netmap: Option<NetmapModule>,
+    pub netmap: Option<LoadedModule>,
     /// What DPDK made of it, if it was opened by that.
     pub dpdk: Option<DpdkFacts>,
     /// How its driver serves XDP, if it was opened by that.
@@ -129,24 +128,6 @@ impl Interface {
     #[must_use]
     pub fn called(interface: String) -> Interface {
         Interface { interface, netmap: None, dpdk: None, xdp: None }
-    }
-}
-
-/// A guest's netmap module.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NetmapModule {
-    /// Its version or source checksum, where it has one.
-    pub version: Option<String>,
-    /// The build it is of, in hex, where its kernel tells.
-    pub build_id: Option<String>,
-    /// Its parameters.
-    pub parameters: BTreeMap<String, String>,
-}
-
-impl From<LoadedModule> for NetmapModule {
-    fn from(LoadedModule { version, build_id, parameters }: LoadedModule) -> NetmapModule {
-        let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        NetmapModule { version, build_id, parameters: parameters.collect() }
     }
 }
 

@@ -19,10 +19,10 @@
 //! | 16 | phase, u32 |
 //! | 20 | generation, u32: its two lowest bits tell which totals are the latest |
 //! | 24 | reserved |
-//! | 64, 160, 256, 352 | totals |
+//! | 64, 152, 240, 328 | totals |
 //!
 //! Totals are words: tx_frames, tx_bytes, tx_full, rx_frames, rx_bytes, echoes, rx_missing, rx_reordered, rx_duplicate,
-//! rx_corrupt, rx_foreign, and one that is reserved.
+//! rx_corrupt, rx_foreign. What is left of [`SIZE`] is reserved.
 //!
 //! Deliberately absent: histograms and per-stream accounts, which the report brings at the end.
 
@@ -40,8 +40,6 @@ pub const VERSION: u32 = 2;
 /// Bytes of one [`Counters`]: 9 fit a page.
 pub const SIZE: usize = 448;
 
-/// Words of the totals.
-const WORDS: usize = 12;
 /// How many totals there are. Of two, reading one takes longer now and then, on machines under load, than the writer
 /// needs to come back to it, many times in a row.
 const TOTALS: u32 = 4;
@@ -61,7 +59,7 @@ struct Head {
 
 /// The live counters of one port.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Counters {
     head: Head,
     totals: [[AtomicU64; WORDS]; TOTALS as usize],
@@ -105,24 +103,29 @@ pub struct Snapshot {
     pub phase: u32,
 }
 
-impl Snapshot {
-    /// What is published together.
-    fn totals(&self) -> [u64; WORDS] {
-        [
-            self.tx_frames,
-            self.tx_bytes,
-            self.tx_full,
-            self.rx_frames,
-            self.rx_bytes,
-            self.echoes,
-            self.rx_missing,
-            self.rx_reordered,
-            self.rx_duplicate,
-            self.rx_corrupt,
-            self.rx_foreign,
-            0,
-        ]
-    }
+/// Names the totals, once and in the order of the layout.
+macro_rules! totals {
+    ($($name:ident),+ $(,)?) => {
+        /// Words of the totals.
+        const WORDS: usize = [$(stringify!($name)),+].len();
+
+        impl Snapshot {
+            /// What is published together.
+            fn totals(&self) -> [u64; WORDS] {
+                [$(self.$name),+]
+            }
+
+            /// With these totals instead.
+            fn with_totals(self, [$($name),+]: [u64; WORDS]) -> Snapshot {
+                Snapshot { $($name,)+ ..self }
+            }
+        }
+    };
+}
+
+totals! {
+    tx_frames, tx_bytes, tx_full, rx_frames, rx_bytes, echoes, rx_missing, rx_reordered, rx_duplicate, rx_corrupt,
+    rx_foreign,
 }
 
 impl Default for Counters {
@@ -212,35 +215,8 @@ impl Counters {
             }
             generation = now;
         }
-        let [
-            tx_frames,
-            tx_bytes,
-            tx_full,
-            rx_frames,
-            rx_bytes,
-            echoes,
-            rx_missing,
-            rx_reordered,
-            rx_duplicate,
-            rx_corrupt,
-            rx_foreign,
-            _,
-        ] = totals;
-        Snapshot {
-            heartbeat: self.head.heartbeat.load(Relaxed),
-            tx_frames,
-            tx_bytes,
-            tx_full,
-            rx_frames,
-            rx_bytes,
-            echoes,
-            rx_missing,
-            rx_reordered,
-            rx_duplicate,
-            rx_corrupt,
-            rx_foreign,
-            phase: self.head.phase.load(Relaxed),
-        }
+        let (heartbeat, phase) = (self.head.heartbeat.load(Relaxed), self.head.phase.load(Relaxed));
+        Snapshot { heartbeat, phase, ..Snapshot::default() }.with_totals(totals)
     }
 }
 

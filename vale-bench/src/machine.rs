@@ -146,9 +146,7 @@ impl Facts {
 
     fn netmap(&self) -> Option<NetmapModule> {
         let folder = self.root.join(MODULE.trim_start_matches('/'));
-        let LoadedModule { version, build_id, parameters } = LoadedModule::read(&folder).ok()?;
-        let parameters = parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        Some(NetmapModule { version, build_id, parameters: parameters.collect() })
+        LoadedModule::read(&folder).ok().map(NetmapModule::from)
     }
 }
 

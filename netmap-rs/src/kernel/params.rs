@@ -1,6 +1,7 @@
 //! The netmap module that is loaded, as `/sys/module/netmap` shows it: which build it is, and its parameters, read
 //! only. Raising one is for who administers the machine; [`advice`](super::advice) says which and to what.
 
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -12,7 +13,7 @@ pub const MODULE: &str = "/sys/module/netmap";
 pub const PARAMETERS: &str = "/sys/module/netmap/parameters";
 
 /// Names and values of the loaded module's parameters.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleParameters(BTreeMap<String, String>);
 
 /// Reads the loaded module's parameters. `NotFound` if netmap is not loaded.
@@ -21,7 +22,7 @@ pub fn module_parameters() -> io::Result<ModuleParameters> {
 }
 
 /// The loaded module.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadedModule {
     /// Its version or source checksum; netmap's own Makefile gives it neither.
     pub version: Option<String>,
@@ -101,6 +102,12 @@ impl ModuleParameters {
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl From<ModuleParameters> for BTreeMap<String, String> {
+    fn from(parameters: ModuleParameters) -> Self {
+        parameters.0
     }
 }
 

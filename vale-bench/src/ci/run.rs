@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
-use netmap_rs::kernel::{Control, module_parameters};
+use netmap_rs::kernel::{Control, loaded_module};
 
 use super::baseline::{Baseline, Verdict};
 use super::check::{Check, OptIn, Stop};
@@ -15,7 +15,7 @@ use super::show::Show;
 use super::{modules, world};
 use crate::exit::Fail;
 use crate::interrupt::Interrupt;
-use crate::result::{NetmapModule, rfc3339};
+use crate::result::rfc3339;
 use crate::{machine, provenance};
 
 /// How to run checks.
@@ -47,7 +47,7 @@ pub fn run(
     let mut course = Course::begin(options);
     prepare(options)?;
     if let Some(earlier) = &options.resume {
-        same_module(earlier, machine::host().netmap.as_ref())?;
+        same_module(earlier, loaded_module().ok().and_then(|module| module.build_id))?;
     }
     let mut log = KernelLog::open();
     let todo: Vec<&Check> = checks.iter().filter(|check| !course.has(check.name)).collect();
@@ -128,14 +128,18 @@ impl Course {
             let report = Report { outcome: Outcome::Fail, why, issue: None, figures: Vec::new() };
             checks.push(finding(check, report, 0.0));
         }
-        let parameters = module_parameters().unwrap_or_default();
+        let host = machine::host();
         CiDocument {
             schema: SchemaId::V1,
             tool: provenance::tool(),
             command_line: std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect(),
             started_at: self.started_at.clone(),
-            host: machine::host(),
-            module_parameters: parameters.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            module_parameters: host
+                .netmap
+                .as_ref()
+                .map(|module| module.parameters.clone())
+                .unwrap_or_default(),
+            host,
             kernel_log_read: log.is_read(),
             duration_s: self.before_s + self.start.elapsed().as_secs_f64(),
             summary: Summary::of(&checks),
@@ -174,10 +178,10 @@ fn prepare(options: &Options) -> Result<(), Fail> {
 }
 
 /// Fails where a run that is gone on with was one of another module than is loaded now.
-fn same_module(earlier: &CiDocument, now: Option<&NetmapModule>) -> Result<(), Fail> {
-    let build = |module: Option<&NetmapModule>| module?.build_id.clone();
-    match (build(earlier.host.netmap.as_ref()), build(now)) {
-        (Some(before), Some(now)) if before != now => Err(Fail::usage(format!(
+fn same_module(earlier: &CiDocument, build: Option<String>) -> Result<(), Fail> {
+    let before = earlier.host.netmap.as_ref().and_then(|module| module.build_id.as_ref());
+    match before.zip(build) {
+        Some((before, now)) if *before != now => Err(Fail::usage(format!(
             "--resume: that run checked netmap build {before}, and loaded is build {now}: check it from the start"
         ))),
         _ => Ok(()),
@@ -268,6 +272,7 @@ fn judge(finding: &mut Finding, baseline: Option<&Baseline>) {
 mod tests {
     use super::*;
     use crate::ci::document::Figure;
+    use crate::result::NetmapModule;
 
     fn passed(figures: Vec<Figure>) -> Finding {
         let report = Report { outcome: Outcome::Pass, why: None, issue: None, figures };
@@ -344,10 +349,11 @@ mod tests {
         let module = |build: Option<&str>| {
             Some(NetmapModule { build_id: build.map(str::to_owned), ..NetmapModule::default() })
         };
+        let build_of = |module: Option<NetmapModule>| module?.build_id;
         let mut earlier = Course::begin(&Options::default()).document(&KernelLog::open(), &[], false);
         let mut goes_on = |before: Option<NetmapModule>, now: Option<NetmapModule>| {
             earlier.host.netmap = before;
-            same_module(&earlier, now.as_ref()).map_err(|fail| fail.to_string())
+            same_module(&earlier, build_of(now)).map_err(|fail| fail.to_string())
         };
         let refused = goes_on(module(Some("e6")), module(Some("f8"))).unwrap_err();
         assert!(refused.contains("checked netmap build e6, and loaded is build f8"), "{refused}");

@@ -42,24 +42,22 @@ impl Difference {
 
     /// The values, for people; of lists of parameters, those that differ.
     pub fn text(&self) -> String {
-        let words = |value: &Option<String>| -> Option<BTreeSet<String>> {
-            let words: BTreeSet<_> = value.as_ref()?.split_whitespace().map(str::to_owned).collect();
-            words.iter().all(|word| word.contains('=')).then_some(words)
-        };
-        let values = match self.values.iter().map(words).collect::<Option<Vec<_>>>() {
-            Some(lists) => {
-                let common = |word: &&String| lists.iter().all(|list| list.contains(*word));
-                let own = |list: &BTreeSet<String>| -> Vec<String> {
-                    list.iter().filter(|word| !common(word)).cloned().collect()
-                };
-                let said = |own: Vec<String>| if own.is_empty() { "none".into() } else { own.join(" ") };
-                lists.iter().map(|list| Some(said(own(list)))).collect()
+        let lists = self.values.iter().map(|value| parameters(value.as_deref()?)).collect();
+        let said: Vec<String> = match lists {
+            Some::<Vec<_>>(lists) => {
+                let common = lists.iter().cloned().reduce(|a, b| &a & &b).unwrap_or_default();
+                let own = |list| Vec::from_iter(list - &common).join(" ");
+                lists.iter().map(own).map(|own| if own.is_empty() { "none".into() } else { own }).collect()
             }
-            None => self.values.clone(),
+            None => self.values.iter().map(|value| value.as_deref().unwrap_or("unknown").into()).collect(),
         };
-        let said = values.iter().map(|value| value.as_deref().unwrap_or("unknown"));
-        said.collect::<Vec<_>>().join(" against ")
+        said.join(" against ")
     }
+}
+
+/// The parameters in a list of nothing else, as in `buf_num=8192 admode=0`.
+fn parameters(list: &str) -> Option<BTreeSet<&str>> {
+    list.split_whitespace().map(|word| word.contains('=').then_some(word)).collect()
 }
 
 type Value = fn(&ResultDocument) -> Option<String>;

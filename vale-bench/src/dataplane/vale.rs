@@ -138,9 +138,7 @@ struct Kernel {
 
 fn bring_up(setting: &Setting<'_>, options: &Options) -> Result<Lab, Fail> {
     let control = Control::open().map_err(host)?;
-    let parameters = module_parameters().map_err(Fail::failed)?;
-    let parameters: BTreeMap<String, String> =
-        parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let parameters: BTreeMap<String, String> = module_parameters().map_err(Fail::failed)?.into();
     let topology = setting.topology;
     if topology.vms() > 0 && options.guests == Guests::Ptnet && options.guest_module.is_none() {
         return Err(Fail::host(

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use netmap_rs::kernel::LoadedModule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,12 @@ impl NetmapModule {
         let set = self.parameters.iter().filter(|(name, _)| !name.contains("_curr_"));
         let set: Vec<_> = set.map(|(name, value)| format!("{name}={value}")).collect();
         (!set.is_empty()).then(|| set.join(" "))
+    }
+}
+
+impl From<LoadedModule> for NetmapModule {
+    fn from(LoadedModule { version, build_id, parameters }: LoadedModule) -> NetmapModule {
+        NetmapModule { version, build_id, parameters: parameters.into() }
     }
 }
 

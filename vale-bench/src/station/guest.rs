@@ -8,7 +8,8 @@ use crate::guests::image::Way;
 use crate::result;
 use guest::client::{Client, ClientError};
 use guest::counters::CounterPage;
-use guest::wire::{Driver, GuestExtent, Hello, Interface, NetmapModule, Reply, Request};
+use guest::wire::{Driver, GuestExtent, Hello, Interface, Reply, Request};
+use netmap_rs::kernel::LoadedModule;
 use netmap_rs::layout::{PortLocation, PortShape};
 use netmap_rs::memory::{Extent, Memory};
 use pktgen::counters::Snapshot;
@@ -58,7 +59,7 @@ pub struct Machine {
     doorbells: Vec<Option<OwnedFd>>,
     whole_system: bool,
     /// Once an interface was opened by it.
-    netmap: Option<result::NetmapModule>,
+    netmap: Option<LoadedModule>,
 }
 
 impl Machine {
@@ -129,7 +130,7 @@ impl Machine {
             dataplane: dataplane.to_owned(),
             argv: argv.collect(),
             system,
-            netmap: self.netmap.clone(),
+            netmap: self.netmap.clone().map(Into::into),
             hypervisor: (!hypervisor.is_empty()).then(|| hypervisor.clone()),
         }
     }
@@ -161,9 +162,7 @@ impl Machine {
             Request::OpenInterface { port: port.local, name: port.name.clone(), mac: port.mac, driver };
         match self.ask("open an interface", &request)? {
             Reply::Interface(interface) => {
-                if let Some(NetmapModule { version, build_id, parameters }) = interface.netmap.clone() {
-                    self.netmap = Some(result::NetmapModule { version, build_id, parameters });
-                }
+                self.netmap.clone_from(&interface.netmap);
                 Ok(interface)
             }
             _ => Err(self.out_of_turn("open an interface")),
